@@ -1,0 +1,286 @@
+//! Which address a client has: the peer's, or what trusted proxies in front of Envoy wrote down.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Unexpected};
+
+use crate::Headers;
+
+/// X-Forwarded-For entries that are looked at, from the right; a client may send 10,000.
+const MAX_ENTRIES: usize = 32;
+
+/// The most hops that a configuration may trust: with Envoy's own entry all of them are within [`MAX_ENTRIES`].
+const MAX_HOPS: usize = 31;
+
+/// How to find the client's address. `{}` trusts nobody: the client is the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientAddressConfig {
+    /// Proxies between the client and Envoy that append their peer to X-Forwarded-For, 0 to 31. Default: 0.
+    ///
+    /// Needs `use_remote_address: true` and no `xff_num_trusted_hops` in Envoy's connection manager. With either
+    /// one set otherwise Envoy itself makes an entry of X-Forwarded-For the peer: leave this at 0 then.
+    #[serde(deserialize_with = "hops")]
+    pub trusted_hops: usize,
+    /// Bits of an IPv4 address that make one client, 0 to 32. Default: 32.
+    #[serde(deserialize_with = "prefix::<_, 32>")]
+    pub ipv4_prefix: u8,
+    /// Bits of an IPv6 address that make one client, 0 to 128. Default: 64, as one subscriber has that many
+    /// addresses to rotate through at least (RFC 6177).
+    #[serde(deserialize_with = "prefix::<_, 128>")]
+    pub ipv6_prefix: u8,
+}
+
+impl Default for ClientAddressConfig {
+    fn default() -> Self {
+        Self { trusted_hops: 0, ipv4_prefix: 32, ipv6_prefix: 64 }
+    }
+}
+
+fn hops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    within(deserializer, MAX_HOPS)
+}
+
+fn prefix<'de, D: Deserializer<'de>, const MAX: u8>(deserializer: D) -> Result<u8, D::Error> {
+    within(deserializer, MAX)
+}
+
+fn within<'de, D, N>(deserializer: D, max: N) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: TryFrom<u64> + PartialOrd + Display,
+{
+    let found = u64::deserialize(deserializer)?;
+    let number = N::try_from(found).ok().filter(|number| *number <= max);
+    number
+        .ok_or_else(|| D::Error::invalid_value(Unexpected::Unsigned(found), &format!("0 to {max}").as_str()))
+}
+
+/// The client's address: with `trusted_hops` = n the n-th entry of X-Forwarded-For from the right, which the
+/// outermost trusted proxy wrote. What stands left of it came from the client and is never read.
+///
+/// Several fields are one list in their order (RFC 9110 section 5.3). With `use_remote_address` Envoy has already
+/// appended its own peer when a filter runs: a right-most entry that equals `peer` is that entry and is not
+/// counted. If an entry on the way is not an address (`unknown`, empty, with a zone id), or there are too few, the
+/// answer is `peer`: a request without the trusted proxies' entries did not come through them. At most 32 entries
+/// are read, whatever the client sends. None only if `peer` is none and nothing trusted says more.
+#[must_use]
+pub fn client_address(
+    peer: Option<IpAddr>,
+    headers: &Headers,
+    config: &ClientAddressConfig,
+) -> Option<IpAddr> {
+    if config.trusted_hops == 0 {
+        return peer;
+    }
+    forwarded_for(peer, headers, config.trusted_hops).or(peer)
+}
+
+fn forwarded_for(peer: Option<IpAddr>, headers: &Headers, hops: usize) -> Option<IpAddr> {
+    // Only the fields are collected, which Envoy bounds; their entries are read from the right and lazily.
+    let fields: Vec<&[u8]> = headers.all(b"x-forwarded-for").collect();
+    let entries = fields.iter().rev().flat_map(|field| field.rsplit(|byte| *byte == b','));
+    let mut remaining = hops;
+    for (position, entry) in entries.take(MAX_ENTRIES).enumerate() {
+        let address = parse_entry(entry)?;
+        if position == 0 && Some(address) == peer {
+            continue;
+        }
+        remaining = remaining.saturating_sub(1);
+        if remaining == 0 {
+            return Some(address);
+        }
+    }
+    None
+}
+
+/// Reads Envoy's property `source.address`: `127.0.0.1:39806` or `[::1]:80`; none for a Unix domain socket.
+#[must_use]
+pub fn parse_peer(property: &[u8]) -> Option<IpAddr> {
+    parse_entry(property)
+}
+
+/// An IP address with an optional port, IPv6 with or without brackets. An IPv4-mapped IPv6 address is the IPv4
+/// address: a dual-stack listener must not give one client two names.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry.trim_ascii()).ok()?;
+    let address = if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        address.parse::<Ipv6Addr>().ok().filter(|_| port_is_valid)?.into()
+    } else {
+        match text.split_once(':') {
+            Some((address, port)) if is_port(port) && address.contains('.') => {
+                address.parse::<Ipv4Addr>().ok()?.into()
+            }
+            _ => text.parse::<IpAddr>().ok()?,
+        }
+    };
+    Some(address.to_canonical())
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// The address with all bits behind the configured prefix set to 0: what one client can't leave by rotation.
+#[must_use]
+pub fn network(address: IpAddr, config: &ClientAddressConfig) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let unused = 32_u32.saturating_sub(config.ipv4_prefix.into());
+            let mask = u32::MAX.checked_shl(unused).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let unused = 128_u32.saturating_sub(config.ipv6_prefix.into());
+            let mask = u128::MAX.checked_shl(unused).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    }
+}
+
+/// The bytes of [`network`] as a key: 4 for IPv4, 16 for IPv6, so the families never meet.
+#[must_use]
+pub fn client_key_bytes(address: IpAddr, config: &ClientAddressConfig) -> Vec<u8> {
+    match network(address, config) {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn address(peer: &str, forwarded: &[&[u8]], trusted_hops: usize) -> IpAddr {
+        let headers: Headers = forwarded.iter().map(|value| ("x-forwarded-for", value)).collect();
+        let config = ClientAddressConfig { trusted_hops, ..ClientAddressConfig::default() };
+        client_address(Some(ip(peer)), &headers, &config).unwrap()
+    }
+
+    // covers: ENV-HDR-09
+    #[test]
+    fn the_client_is_what_the_outermost_trusted_proxy_saw() {
+        for (name, forwarded, hops, expected) in [
+            ("nobody is trusted", &[&b"1.2.3.4"[..]][..], 0, "10.0.0.1"),
+            ("one hop", &[b"9.9.9.9, 1.2.3.4"], 1, "1.2.3.4"),
+            ("one hop behind Envoy's own entry", &[b"9.9.9.9, 1.2.3.4,10.0.0.1"], 1, "1.2.3.4"),
+            ("only one entry of the peer is Envoy's", &[b"1.2.3.4,10.0.0.1,10.0.0.1"], 1, "10.0.0.1"),
+            ("two hops", &[b"9.9.9.9, 1.2.3.4, 10.0.0.2,10.0.0.1"], 2, "1.2.3.4"),
+            ("fewer entries than hops", &[b"1.2.3.4"], 2, "10.0.0.1"),
+            ("Envoy's entry alone", &[b"10.0.0.1"], 1, "10.0.0.1"),
+            ("no entry", &[], 1, "10.0.0.1"),
+            ("several fields are one list", &[b"9.9.9.9", b"1.2.3.4, 10.0.0.2", b"10.0.0.1"], 2, "1.2.3.4"),
+        ] {
+            assert_eq!(address("10.0.0.1", forwarded, hops), ip(expected), "{name}");
+        }
+    }
+
+    // covers: ENV-HDR-10
+    #[test]
+    fn rotating_the_entries_of_a_client_changes_nothing() {
+        for i in 0..10_000_u32 {
+            let forwarded = format!("{}, 192.0.2.7,10.0.0.1", Ipv4Addr::from_bits(i));
+            assert_eq!(address("10.0.0.1", &[forwarded.as_bytes()], 1), ip("192.0.2.7"));
+        }
+    }
+
+    // covers: ENV-HDR-11, ENV-HDR-12
+    #[test]
+    fn an_entry_is_an_address_with_an_optional_port() {
+        for (entry, expected) in [
+            (&b"1.2.3.4"[..], Some("1.2.3.4")),
+            (b" \t1.2.3.4 ", Some("1.2.3.4")),
+            (b"1.2.3.4:80", Some("1.2.3.4")),
+            (b"[::1]:80", Some("::1")),
+            (b"[::1]", Some("::1")),
+            (b"2001:DB8::1", Some("2001:db8::1")),
+            (b"::ffff:1.2.3.4", Some("1.2.3.4")),
+            (b"[::ffff:1.2.3.4]:80", Some("1.2.3.4")),
+            (b"unknown", None),
+            (b"_hidden", None),
+            (b"1.2.3", None),
+            (b"0x7f.1", None),
+            (b"127.1", None),
+            (b"1.2.3.04", None),
+            (b"1.2.3.4:", None),
+            (b"1.2.3.4:+80", None),
+            (b"1.2.3.4:65536", None),
+            (b"[1.2.3.4]", None),
+            (b"[::1", None),
+            (b"[::1]80", None),
+            (b"::1]", None),
+            (b"\"1.2.3.4\"", None),
+            (b"", None),
+            (b"1.2.3.4 5.6.7.8", None),
+            (b"\xff", None),
+            ("１.2.3.4".as_bytes(), None),
+            (b"fe80::1%eth0", None),
+            (b"[fe80::1%25eth0]:80", None),
+        ] {
+            let expected_address = expected.map_or(ip("10.0.0.1"), ip);
+            assert_eq!(address("10.0.0.1", &[entry], 1), expected_address, "{}", entry.escape_ascii());
+        }
+    }
+
+    // covers: ENV-HDR-11
+    #[test]
+    fn a_list_with_a_gap_is_not_trusted() {
+        let many = "1.2.3.4,".repeat(10_000);
+        for (name, forwarded, hops) in [
+            ("a trailing comma", &b"1.2.3.4,"[..], 1),
+            ("only commas", b",,,", 1),
+            ("a bad entry on the way", b"1.2.3.4, unknown, 10.0.0.2", 3),
+            ("10,000 entries", many.as_bytes(), 31),
+        ] {
+            assert_eq!(address("10.0.0.1", &[forwarded], hops), ip("10.0.0.1"), "{name}");
+        }
+        let list = vec!["1.2.3.4"; 33].join(",");
+        assert_eq!(address("10.0.0.1", &[list.as_bytes()], 32), ip("1.2.3.4"), "the 32nd entry is read");
+        assert_eq!(address("10.0.0.1", &[list.as_bytes()], 33), ip("10.0.0.1"), "the 33rd is not");
+    }
+
+    #[test]
+    fn the_peer_comes_with_its_port() {
+        for (property, expected) in [
+            (&b"127.0.0.1:39806"[..], Some("127.0.0.1")),
+            (b"[::1]:80", Some("::1")),
+            (b"[::ffff:192.0.2.1]:80", Some("192.0.2.1")),
+            (b"/run/envoy.sock", None),
+            (b"", None),
+        ] {
+            assert_eq!(parse_peer(property), expected.map(ip), "{}", property.escape_ascii());
+        }
+        let config = ClientAddressConfig::default();
+        assert_eq!(client_address(None, &Headers::default(), &config), None);
+    }
+
+    // covers: ENV-HDR-13
+    #[test]
+    fn one_network_is_one_client() {
+        let config =
+            |ipv4_prefix, ipv6_prefix| ClientAddressConfig { trusted_hops: 0, ipv4_prefix, ipv6_prefix };
+        for (address, config, expected) in [
+            ("2001:db8:1:2:3:4:5:6", ClientAddressConfig::default(), "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::", ClientAddressConfig::default(), "2001:db8:1:2::"),
+            ("192.0.2.7", ClientAddressConfig::default(), "192.0.2.7"),
+            ("::ffff:192.0.2.7", ClientAddressConfig::default(), "192.0.2.7"),
+            ("192.0.2.7", config(24, 64), "192.0.2.0"),
+            ("2001:db8:1:2::1", config(32, 48), "2001:db8:1::"),
+            ("2001:db8:1:2::1", config(32, 128), "2001:db8:1:2::1"),
+            ("2001:db8:1:2::1", config(32, 0), "::"),
+            ("192.0.2.7", config(0, 64), "0.0.0.0"),
+        ] {
+            assert_eq!(network(ip(address), &config), ip(expected), "{address}");
+        }
+        assert_eq!(client_key_bytes(ip("192.0.2.7"), &ClientAddressConfig::default()), [192, 0, 2, 7]);
+        assert_eq!(client_key_bytes(ip("::1"), &config(32, 128)).len(), 16);
+    }
+}

@@ -1,0 +1,288 @@
+//! Header fields as the proxy has them: ordered, with duplicates, names and values as bytes.
+
+use std::fmt;
+
+/// An ordered list of header fields over one buffer.
+///
+/// Names come lower-case from Envoy's codecs and are compared byte for byte; names given to these methods must be
+/// lower-case. Values need not be UTF-8. Pseudo-headers (`:path`) are ordinary entries.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+/// Offsets into `Headers::bytes`; 32 bits as in the proxy-wasm pairs format.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Field {
+    name: u32,
+    name_len: u32,
+    value: u32,
+    value_len: u32,
+}
+
+/// A pairs buffer that does not hold what its own lengths say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("header pairs buffer is truncated")]
+pub struct TruncatedPairs;
+
+/// More than one field of a name that must be single.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than one field of this name")]
+pub struct Duplicate;
+
+impl Headers {
+    /// Reads proxy-wasm's header map serialization and keeps the buffer, so values are slices of it.
+    ///
+    /// Layout (proxy-wasm ABI 0.2.1, `proxy_get_header_map_pairs`; little endian): `u32` count, then per pair
+    /// `u32` name length and `u32` value length, then per pair name, NUL, value, NUL. One allocation.
+    ///
+    /// # Errors
+    /// [`TruncatedPairs`] when a length points outside of the buffer. An empty buffer is an empty list.
+    pub fn from_pairs(bytes: Vec<u8>) -> Result<Self, TruncatedPairs> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let count = read_u32(&bytes, 0).ok_or(TruncatedPairs)?;
+        let sizes = usize::try_from(count).ok().and_then(|n| n.checked_mul(8)).ok_or(TruncatedPairs)?;
+        let mut offset = sizes.checked_add(4).ok_or(TruncatedPairs)?;
+        // Also bounds the allocation below by the size of the buffer.
+        let lengths = bytes.get(4..offset).ok_or(TruncatedPairs)?;
+        let mut fields = Vec::with_capacity(lengths.len() / 8);
+        for pair in lengths.chunks_exact(8) {
+            let name_len = read_u32(pair, 0).ok_or(TruncatedPairs)?;
+            let value_len = read_u32(pair, 4).ok_or(TruncatedPairs)?;
+            let name = offset;
+            let value = end(name, name_len).ok_or(TruncatedPairs)?;
+            offset = end(value, value_len).ok_or(TruncatedPairs)?;
+            if offset > bytes.len() {
+                return Err(TruncatedPairs);
+            }
+            fields.push(Field { name: to_u32(name)?, name_len, value: to_u32(value)?, value_len });
+        }
+        Ok(Self { bytes, fields })
+    }
+
+    /// Writes the list in the layout that [`Headers::from_pairs`] reads.
+    #[must_use]
+    pub fn to_pairs(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.bytes.len().saturating_add(64));
+        out.extend_from_slice(&u32::try_from(self.fields.len()).unwrap_or(0).to_le_bytes());
+        for field in &self.fields {
+            out.extend_from_slice(&field.name_len.to_le_bytes());
+            out.extend_from_slice(&field.value_len.to_le_bytes());
+        }
+        for (name, value) in self.iter() {
+            out.extend_from_slice(name);
+            out.push(0);
+            out.extend_from_slice(value);
+            out.push(0);
+        }
+        out
+    }
+
+    /// All fields in order, as `(name, value)`.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| self.pair(*field))
+    }
+
+    /// The values of all fields called `name`, in order.
+    pub fn all<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The first field called `name`. Only for fields whose duplicates cannot change a decision; else
+    /// [`Headers::single`].
+    #[must_use]
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The value of a field that may occur once at most.
+    ///
+    /// # Errors
+    /// [`Duplicate`] when there are two or more: two readers could pick different ones (RFC 9110 section 5.3).
+    pub fn single(&self, name: &[u8]) -> Result<Option<&[u8]>, Duplicate> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
+    }
+
+    /// Whether a field called `name` is present.
+    #[must_use]
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// Number of fields, duplicates counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Sum of the lengths of all names and values, in bytes.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.iter().map(|(name, value)| name.len().saturating_add(value.len())).fold(0, usize::saturating_add)
+    }
+
+    /// Adds a field at the end, beside others of the same name.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let Ok(field) = self.store(name, value) else {
+            return;
+        };
+        self.fields.push(field);
+    }
+
+    /// Makes `value` the only value of `name`: at the place of its first copy, else at the end.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        let Ok(field) = self.store(name, value) else {
+            return;
+        };
+        let mut placed = false;
+        let bytes = &self.bytes;
+        self.fields.retain_mut(|old| {
+            if slice(bytes, old.name, old.name_len) != name {
+                return true;
+            }
+            let first = !placed;
+            if first {
+                *old = field;
+                placed = true;
+            }
+            first
+        });
+        if !placed {
+            self.fields.push(field);
+        }
+    }
+
+    /// Removes every field called `name`; how many there were.
+    pub fn remove(&mut self, name: &[u8]) -> usize {
+        self.remove_where(|found, _| found == name)
+    }
+
+    /// Removes every field that `unwanted(name, value)` names; how many there were.
+    pub fn remove_where(&mut self, mut unwanted: impl FnMut(&[u8], &[u8]) -> bool) -> usize {
+        let before = self.fields.len();
+        let bytes = &self.bytes;
+        self.fields.retain(|field| {
+            !unwanted(slice(bytes, field.name, field.name_len), slice(bytes, field.value, field.value_len))
+        });
+        before.saturating_sub(self.fields.len())
+    }
+
+    fn pair(&self, field: Field) -> (&[u8], &[u8]) {
+        (slice(&self.bytes, field.name, field.name_len), slice(&self.bytes, field.value, field.value_len))
+    }
+
+    fn store(&mut self, name: &[u8], value: &[u8]) -> Result<Field, TruncatedPairs> {
+        let name_at = to_u32(self.bytes.len())?;
+        let value_at = to_u32(self.bytes.len().saturating_add(name.len()))?;
+        let field = Field {
+            name: name_at,
+            name_len: to_u32(name.len())?,
+            value: value_at,
+            value_len: to_u32(value.len())?,
+        };
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        Ok(field)
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in pairs {
+            headers.append(name.as_ref(), value.as_ref());
+        }
+        headers
+    }
+}
+
+/// Names only: values may be credentials.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name.escape_ascii().to_string())).finish()
+    }
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..)?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*word))
+}
+
+/// The offset behind `len` bytes from `start` and their NUL.
+fn end(start: usize, len: u32) -> Option<usize> {
+    start.checked_add(usize::try_from(len).ok()?)?.checked_add(1)
+}
+
+fn to_u32(offset: usize) -> Result<u32, TruncatedPairs> {
+    u32::try_from(offset).map_err(|_| TruncatedPairs)
+}
+
+fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
+    let range = usize::try_from(start).ok().zip(usize::try_from(len).ok());
+    range.and_then(|(start, len)| bytes.get(start..start.checked_add(len)?)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Headers {
+        [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect()
+    }
+
+    #[test]
+    fn pairs_round_trip_with_bytes_that_are_not_utf8() {
+        let headers: Headers =
+            [(&b"x-\xff"[..], &b"\xfe\x00"[..]), (b"empty", b""), (b"", b"v")].into_iter().collect();
+        let read = Headers::from_pairs(headers.to_pairs()).unwrap();
+        assert_eq!(read.iter().collect::<Vec<_>>(), headers.iter().collect::<Vec<_>>());
+        assert!(Headers::from_pairs(Vec::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_truncation_of_a_pairs_buffer_is_refused() {
+        let pairs = sample().to_pairs();
+        for len in 1..pairs.len() {
+            assert_eq!(Headers::from_pairs(pairs[..len].to_vec()), Err(TruncatedPairs), "{len} bytes");
+        }
+        assert_eq!(Headers::from_pairs(vec![0xff; 64]), Err(TruncatedPairs));
+    }
+
+    #[test]
+    fn duplicates_are_visible() {
+        let headers = sample();
+        assert_eq!(headers.all(b"a").collect::<Vec<_>>(), [b"1", b"3"]);
+        assert_eq!(headers.single(b"a"), Err(Duplicate));
+        assert_eq!(headers.single(b"b"), Ok(Some(&b"2"[..])));
+        assert_eq!(headers.single(b"c"), Ok(None));
+    }
+
+    #[test]
+    fn edits_keep_the_order_of_what_they_do_not_name() {
+        let mut headers = sample();
+        headers.set(b"a", b"9");
+        headers.set(b"c", b"4");
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [(&b"a"[..], &b"9"[..]), (b"b", b"2"), (b"c", b"4")]);
+        assert_eq!(headers.remove(b"a"), 1);
+        assert_eq!(headers.remove(b"a"), 0);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(Headers::from_pairs(headers.to_pairs()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let headers: Headers = [("authorization", "Bearer s3cret")].into_iter().collect();
+        assert_eq!(format!("{headers:?}"), r#"["authorization"]"#);
+    }
+}

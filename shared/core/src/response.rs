@@ -1,0 +1,66 @@
+//! The head of a response, local replies included.
+
+use crate::headers::Headers;
+
+/// Response header fields with the status.
+#[derive(Debug, Default)]
+pub struct Response {
+    headers: Headers,
+    end_of_stream: bool,
+}
+
+impl Response {
+    /// From a header snapshot; `end_of_stream` when no body follows.
+    #[must_use]
+    pub const fn new(headers: Headers, end_of_stream: bool) -> Self {
+        Self { headers, end_of_stream }
+    }
+
+    /// The header fields, `:status` included.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to apply edits.
+    pub const fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// Whether the response has no body.
+    #[must_use]
+    pub const fn end_of_stream(&self) -> bool {
+        self.end_of_stream
+    }
+
+    /// `:status` as a number; none if it is not three digits.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let digits: &[u8; 3] = self.headers.first(b":status")?.try_into().ok()?;
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// Whether this is an interim response (RFC 9110 section 15.2), after which the final one comes.
+    #[must_use]
+    pub fn is_interim(&self) -> bool {
+        self.status().is_some_and(|status| (100..200).contains(&status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_three_digits() {
+        for (value, status) in
+            [("200", Some(200)), ("103", Some(103)), ("20", None), ("+20", None), ("abc", None)]
+        {
+            let response = Response::new([(":status", value)].into_iter().collect(), true);
+            assert_eq!(response.status(), status, "{value}");
+        }
+    }
+}
