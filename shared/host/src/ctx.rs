@@ -1,0 +1,155 @@
+//! What a filter may do with the current request besides answering with a [`Flow`].
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use portcullis_core::headers::Headers;
+use portcullis_core::verdict::{Mode, Outcome};
+use portcullis_core::{Denial, Flow, Identity, Verdict};
+
+use crate::host::Host;
+
+/// What the filters of one request know together. In a chain it passes in memory; between VMs the identity and
+/// the verdicts pass through filter state.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// Who sent the request, once a filter has verified it.
+    pub(crate) identity: Option<Rc<Identity>>,
+    /// Whether the identity property was looked for already.
+    pub(crate) identity_sought: bool,
+    /// The operation, as in `GET /orders/{id}` or an operationId.
+    pub(crate) operation: Option<String>,
+    /// Verdicts so far, in order.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Time that each filter's request-phase callbacks took.
+    pub(crate) timings: Vec<(&'static str, Duration)>,
+}
+
+/// A change to the header fields of the current direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Make this the only field of its name.
+    Set(Vec<u8>, Vec<u8>),
+    /// Add a field beside others of its name.
+    Append(Vec<u8>, Vec<u8>),
+    /// Remove every field of this name.
+    Remove(Vec<u8>),
+}
+
+impl HeaderEdit {
+    /// Applies the change to a snapshot.
+    pub fn apply(&self, headers: &mut Headers) {
+        match self {
+            Self::Set(name, value) => headers.set(name, value),
+            Self::Append(name, value) => headers.append(name, value),
+            Self::Remove(name) => {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+/// One filter's view of the exchange. Made by the runner for each callback.
+pub struct Ctx<'a> {
+    host: &'a dyn Host,
+    filter: &'static str,
+    exchange: &'a mut Exchange,
+    edits: &'a mut Vec<HeaderEdit>,
+}
+
+impl<'a> Ctx<'a> {
+    /// For the runner and for tests.
+    pub fn new(
+        host: &'a dyn Host,
+        filter: &'static str,
+        exchange: &'a mut Exchange,
+        edits: &'a mut Vec<HeaderEdit>,
+    ) -> Self {
+        Self { host, filter, exchange, edits }
+    }
+
+    /// The proxy.
+    #[must_use]
+    pub fn host(&self) -> &'a dyn Host {
+        self.host
+    }
+
+    /// Makes `value` the only field of `name` (lower-case) in the current direction. Edits take effect when the
+    /// callback returns, unless the request is denied; later filters of a chain see them.
+    pub fn set_header(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.edits.push(HeaderEdit::Set(name.into(), value.into()));
+    }
+
+    /// Adds a field beside others of its name.
+    pub fn append_header(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.edits.push(HeaderEdit::Append(name.into(), value.into()));
+    }
+
+    /// Removes every field called `name`. Only worth calling for fields that are there.
+    pub fn remove_header(&mut self, name: impl Into<Vec<u8>>) {
+        self.edits.push(HeaderEdit::Remove(name.into()));
+    }
+
+    /// Applies a rule's mode to what the rule found: `enforce` refuses with it, `report` notes it and goes on,
+    /// `off` goes on.
+    pub fn decide(&mut self, mode: Mode, denial: Denial) -> Flow {
+        match mode {
+            Mode::Enforce => denial.into(),
+            Mode::Report => {
+                self.report(denial);
+                Flow::Continue
+            }
+            Mode::Off => Flow::Continue,
+        }
+    }
+
+    /// Notes a report verdict.
+    pub fn report(&mut self, denial: Denial) {
+        self.exchange.verdicts.push(Verdict {
+            filter: self.filter,
+            outcome: Outcome::Report,
+            reason: Some(denial.reason),
+            rule: denial.rule,
+        });
+    }
+
+    /// The verified identity: what an earlier filter of the chain set, or one in another VM published.
+    pub fn identity(&mut self) -> Option<&Identity> {
+        if self.exchange.identity.is_none() && !self.exchange.identity_sought {
+            self.exchange.identity_sought = true;
+            let property = self.host.property(&[Identity::PROPERTY]).ok().flatten();
+            self.exchange.identity = property.and_then(|bytes| Identity::from_property(&bytes)).map(Rc::new);
+        }
+        self.exchange.identity.as_deref()
+    }
+
+    /// Sets the verified identity for the filters after this one. The runner publishes it as filter state where
+    /// the chain is configured to.
+    pub fn set_identity(&mut self, identity: impl Into<Rc<Identity>>) {
+        self.exchange.identity = Some(identity.into());
+        self.exchange.identity_sought = false;
+    }
+
+    /// The operation, if a filter before this one knew it.
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        self.exchange.operation.as_deref()
+    }
+
+    /// Names the operation of this request (an OpenAPI operationId, or `GET /orders/{id}`).
+    pub fn set_operation(&mut self, operation: impl Into<String>) {
+        self.exchange.operation = Some(operation.into());
+    }
+
+    /// The verdicts so far of the filters in this chain.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.exchange.verdicts
+    }
+
+    /// How long each filter of this chain took in the request phase.
+    #[must_use]
+    pub fn timings(&self) -> &[(&'static str, Duration)] {
+        &self.exchange.timings
+    }
+}

@@ -1,0 +1,453 @@
+//! The host as a proxy-wasm proxy gives it: every call of the ABI, wrapped once, each status looked at.
+
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::ptr;
+use std::time::Duration;
+
+use portcullis_core::denial::LocalReply;
+use portcullis_core::headers::Headers;
+use portcullis_core::{UnixTime, redact};
+
+use crate::abi;
+use crate::ctx::HeaderEdit;
+use crate::host::{
+    CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
+    Version,
+};
+use crate::memory;
+use crate::stream_host::{Direction, StreamHost};
+
+/// Header maps of the ABI (`proxy_map_type_t`).
+mod map {
+    pub const REQUEST: u32 = 0;
+    pub const RESPONSE: u32 = 2;
+    pub const HTTP_CALL_RESPONSE: u32 = 6;
+}
+
+/// Buffers of the ABI (`proxy_buffer_type_t`).
+mod buffer {
+    pub const REQUEST_BODY: u32 = 0;
+    pub const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+    pub const PLUGIN_CONFIGURATION: u32 = 7;
+}
+
+/// Streams of the ABI (`proxy_stream_type_t`).
+const STREAM_REQUEST: u32 = 0;
+
+/// proxy-wasm-cpp-host refuses larger pairs buffers, and a refused bulk write leaves the map empty (limits.h).
+const MAX_BULK_FIELDS: usize = 1024;
+const MAX_BULK_BYTES: usize = 1024 * 1024 - 16 * 1024;
+/// Up to here single edits cost less than one bulk write (measured: about 1 us an edit against 4 us).
+const MAX_SINGLE_EDITS: usize = 3;
+
+/// What the runtime learns from the callouts of one callback.
+pub type StartedCalls = Vec<(CallId, usize)>;
+
+/// The proxy, seen from one root context and, within a stream, from that stream.
+pub struct Proxy {
+    root: u32,
+    stream: Option<u32>,
+    plugin: Cell<usize>,
+    started: Cell<StartedCalls>,
+}
+
+impl Proxy {
+    /// For callbacks of a root context.
+    pub const fn for_root(root: u32) -> Self {
+        Self { root, stream: None, plugin: Cell::new(0), started: Cell::new(Vec::new()) }
+    }
+
+    /// For callbacks of a stream.
+    pub const fn for_stream(root: u32, stream: u32) -> Self {
+        Self { root, stream: Some(stream), plugin: Cell::new(0), started: Cell::new(Vec::new()) }
+    }
+
+    /// The callouts begun through this proxy, with the plugin each belongs to.
+    pub fn take_started(&self) -> StartedCalls {
+        self.started.take()
+    }
+
+    /// The document that the operator wrote for this plugin.
+    ///
+    /// # Errors
+    /// Any status but Ok and NotFound.
+    pub fn plugin_configuration(&self, len: usize) -> Result<Vec<u8>, HostError> {
+        buffer_bytes(buffer::PLUGIN_CONFIGURATION, len)
+    }
+
+    /// Header fields of the callout's answer; `None` fields when there was none.
+    ///
+    /// # Errors
+    /// Any status but Ok and NotFound.
+    pub fn http_call_headers(&self) -> Result<Headers, HostError> {
+        header_pairs(map::HTTP_CALL_RESPONSE)
+    }
+
+    /// Body of the callout's answer.
+    ///
+    /// # Errors
+    /// Any status but Ok and NotFound.
+    pub fn http_call_body(&self, len: usize) -> Result<Vec<u8>, HostError> {
+        buffer_bytes(buffer::HTTP_CALL_RESPONSE_BODY, len)
+    }
+
+    /// Asks for ticks; a period below 1 ms would mean none, so it becomes 1 ms.
+    pub fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        let status = unsafe { abi::proxy_set_tick_period_milliseconds(whole_millis(period)) };
+        check("proxy_set_tick_period_milliseconds", status)
+    }
+
+    /// Makes host calls act on `context` until the callback returns.
+    pub fn set_effective_context(&self, context: u32) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        let status = unsafe { abi::proxy_set_effective_context(context) };
+        check("proxy_set_effective_context", status)
+    }
+}
+
+impl Host for Proxy {
+    fn now(&self) -> Result<UnixTime, HostError> {
+        let mut nanos = 0u64;
+        // SAFETY: `nanos` outlives the call.
+        let status = unsafe { abi::proxy_get_current_time_nanoseconds(&raw mut nanos) };
+        check("proxy_get_current_time_nanoseconds", status)?;
+        Ok(UnixTime::from_nanos(nanos))
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => 1,
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        let line = redact::escape(message.as_bytes());
+        // SAFETY: pointer and length of one live string. A failed log has no remedy.
+        let _ = unsafe { abi::proxy_log(level, line.as_ptr(), line.len()) };
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        let joined;
+        let path = match path {
+            [single] => single.as_bytes(),
+            parts => {
+                joined = parts.join("\0");
+                joined.as_bytes()
+            }
+        };
+        let (mut value, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: all pointers outlive the call.
+        let status =
+            unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), &raw mut value, &raw mut len) };
+        found("proxy_get_property", status)?.then(|| taken("proxy_get_property", value, len)).transpose()
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        // SAFETY: pointers and lengths of live slices.
+        let status =
+            unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+        check("proxy_set_property", status)
+    }
+
+    fn shared_data(&self, key: &str) -> Result<Option<SharedValue>, HostError> {
+        let (mut value, mut len, mut cas) = (ptr::null_mut(), 0, 0);
+        // SAFETY: all pointers outlive the call.
+        let status = unsafe {
+            abi::proxy_get_shared_data(key.as_ptr(), key.len(), &raw mut value, &raw mut len, &raw mut cas)
+        };
+        if !found("proxy_get_shared_data", status)? {
+            return Ok(None);
+        }
+        let bytes = taken("proxy_get_shared_data", value, len)?;
+        // A version of 0 would turn the next write into an unconditional one; the host never hands it out.
+        let version = NonZeroU32::new(cas)
+            .ok_or(HostError { call: "proxy_get_shared_data", status: abi::INTERNAL_FAILURE })?;
+        Ok(Some(SharedValue { bytes, version: Version(version) }))
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), SharedDataError> {
+        let cas = match expected {
+            // Envoy's host inserts a missing key whatever version is given, and compares for one that exists; a
+            // version that it hands out last makes this "insert if absent" (shared_data.cc in proxy-wasm-cpp-host).
+            Expected::Absent => u32::MAX,
+            Expected::Unchanged(Version(version)) => version.get(),
+        };
+        // SAFETY: pointers and lengths of live slices.
+        let status =
+            unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+        if status == abi::CAS_MISMATCH {
+            return Err(SharedDataError::Conflict);
+        }
+        Ok(check("proxy_set_shared_data", status)?)
+    }
+
+    fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError> {
+        let headers: Headers = call.headers.iter().copied().collect();
+        let (headers, trailers) = (headers.to_pairs(), Headers::default().to_pairs());
+        let mut token = 0;
+        // The call belongs to the root: an answer must arrive even if the stream that asked is gone.
+        if self.stream.is_some() {
+            self.set_effective_context(self.root)?;
+        }
+        // SAFETY: pointers and lengths of live slices; `token` outlives the call.
+        let status = unsafe {
+            abi::proxy_http_call(
+                call.cluster.as_ptr(),
+                call.cluster.len(),
+                headers.as_ptr(),
+                headers.len(),
+                call.body.as_ptr(),
+                call.body.len(),
+                trailers.as_ptr(),
+                trailers.len(),
+                whole_millis(call.timeout),
+                &raw mut token,
+            )
+        };
+        if let Some(stream) = self.stream {
+            self.set_effective_context(stream)?;
+        }
+        check("proxy_http_call", status)?;
+        let mut started = self.started.take();
+        started.push((CallId(token), self.plugin.get()));
+        self.started.set(started);
+        Ok(CallId(token))
+    }
+
+    fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
+        let (mut answer, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: all pointers outlive the call.
+        let status = unsafe {
+            abi::proxy_call_foreign_function(
+                name.as_ptr(),
+                name.len(),
+                argument.as_ptr(),
+                argument.len(),
+                &raw mut answer,
+                &raw mut len,
+            )
+        };
+        check("proxy_call_foreign_function", status)?;
+        taken("proxy_call_foreign_function", answer, len)
+    }
+
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
+        let kind = match kind {
+            MetricKind::Counter => 0,
+            MetricKind::Gauge => 1,
+        };
+        let mut id = 0;
+        // SAFETY: pointer and length of a live string; `id` outlives the call.
+        let status = unsafe { abi::proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
+        check("proxy_define_metric", status)?;
+        Ok(MetricId(id))
+    }
+
+    fn increment_metric(&self, id: MetricId, offset: i64) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        check("proxy_increment_metric", unsafe { abi::proxy_increment_metric(id.0, offset) })
+    }
+
+    fn record_metric(&self, id: MetricId, value: u64) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        check("proxy_record_metric", unsafe { abi::proxy_record_metric(id.0, value) })
+    }
+
+    fn random(&self, buffer: &mut [u8]) -> Result<(), HostError> {
+        // The host refuses more than 64 KiB at once.
+        for chunk in buffer.chunks_mut(4096) {
+            // SAFETY: pointer and length of a live slice.
+            let errno = unsafe { abi::random_get(chunk.as_mut_ptr(), chunk.len()) };
+            check("random_get", errno)?;
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment, at configuration only"
+    )]
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl StreamHost for Proxy {
+    fn headers(&self, direction: Direction) -> Result<Headers, HostError> {
+        header_pairs(map_of(direction))
+    }
+
+    fn edit_headers(
+        &self,
+        direction: Direction,
+        after: &Headers,
+        edits: &[HeaderEdit],
+    ) -> Result<(), HostError> {
+        if edits.len() <= MAX_SINGLE_EDITS {
+            return single_edits(map_of(direction), edits);
+        }
+        let fits = after.len() <= MAX_BULK_FIELDS;
+        let pairs = if fits { after.to_pairs() } else { Vec::new() };
+        if !fits || pairs.len() > MAX_BULK_BYTES {
+            return single_edits(map_of(direction), edits);
+        }
+        // SAFETY: pointer and length of a live buffer.
+        let status =
+            unsafe { abi::proxy_set_header_map_pairs(map_of(direction), pairs.as_ptr(), pairs.len()) };
+        check("proxy_set_header_map_pairs", status)
+    }
+
+    fn request_body(&self, len: usize) -> Result<Vec<u8>, HostError> {
+        buffer_bytes(buffer::REQUEST_BODY, len)
+    }
+
+    fn send_local_reply(&self, reply: &LocalReply, details: &str) -> Result<(), HostError> {
+        let headers = reply.headers.to_pairs();
+        // SAFETY: pointers and lengths of live slices. -1 means "no gRPC status".
+        let status = unsafe {
+            abi::proxy_send_local_response(
+                u32::from(reply.status),
+                details.as_ptr(),
+                details.len(),
+                reply.body.as_ptr(),
+                reply.body.len(),
+                headers.as_ptr(),
+                headers.len(),
+                reply.grpc_status.map_or(-1, i32::from),
+            )
+        };
+        check("proxy_send_local_response", status)
+    }
+
+    fn continue_request(&self) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        check("proxy_continue_stream", unsafe { abi::proxy_continue_stream(STREAM_REQUEST) })
+    }
+
+    fn close(&self) {
+        // SAFETY: no pointers. There is nothing left to do if even this fails.
+        let _ = unsafe { abi::proxy_close_stream(STREAM_REQUEST) };
+    }
+
+    fn enter(&self, plugin: usize) {
+        self.plugin.set(plugin);
+    }
+}
+
+const fn map_of(direction: Direction) -> u32 {
+    match direction {
+        Direction::Request => map::REQUEST,
+        Direction::Response => map::RESPONSE,
+    }
+}
+
+fn single_edits(map: u32, edits: &[HeaderEdit]) -> Result<(), HostError> {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set(name, value) => {
+                // Replacing changes the first copy only (proxy-wasm-cpp-host), so the others go first.
+                remove(map, name)?;
+                add(map, name, value)?;
+            }
+            HeaderEdit::Append(name, value) => add(map, name, value)?,
+            HeaderEdit::Remove(name) => remove(map, name)?,
+        }
+    }
+    Ok(())
+}
+
+fn add(map: u32, name: &[u8], value: &[u8]) -> Result<(), HostError> {
+    // SAFETY: pointers and lengths of live slices.
+    let status = unsafe {
+        abi::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
+    check("proxy_add_header_map_value", status)
+}
+
+fn remove(map: u32, name: &[u8]) -> Result<(), HostError> {
+    // SAFETY: pointer and length of a live slice.
+    let status = unsafe { abi::proxy_remove_header_map_value(map, name.as_ptr(), name.len()) };
+    check("proxy_remove_header_map_value", status)
+}
+
+fn header_pairs(map: u32) -> Result<Headers, HostError> {
+    const CALL: &str = "proxy_get_header_map_pairs";
+    let (mut pairs, mut len) = (ptr::null_mut(), 0);
+    // SAFETY: both pointers outlive the call.
+    let status = unsafe { abi::proxy_get_header_map_pairs(map, &raw mut pairs, &raw mut len) };
+    check(CALL, status)?;
+    Headers::from_pairs(taken(CALL, pairs, len)?)
+        .map_err(|_| HostError { call: CALL, status: abi::INTERNAL_FAILURE })
+}
+
+fn buffer_bytes(buffer: u32, len: usize) -> Result<Vec<u8>, HostError> {
+    const CALL: &str = "proxy_get_buffer_bytes";
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let (mut bytes, mut bytes_len) = (ptr::null_mut(), 0);
+    // SAFETY: both pointers outlive the call.
+    let status = unsafe { abi::proxy_get_buffer_bytes(buffer, 0, len, &raw mut bytes, &raw mut bytes_len) };
+    if !found(CALL, status)? {
+        return Ok(Vec::new());
+    }
+    taken(CALL, bytes, bytes_len)
+}
+
+fn taken(call: &'static str, address: *mut u8, len: usize) -> Result<Vec<u8>, HostError> {
+    memory::take(address, len).ok_or(HostError { call, status: abi::INTERNAL_FAILURE })
+}
+
+const fn check(call: &'static str, status: u32) -> Result<(), HostError> {
+    if status == abi::OK { Ok(()) } else { Err(HostError { call, status }) }
+}
+
+/// Whether there is a value; NotFound is an answer, everything else an error.
+const fn found(call: &'static str, status: u32) -> Result<bool, HostError> {
+    match status {
+        abi::OK => Ok(true),
+        abi::NOT_FOUND => Ok(false),
+        status => Err(HostError { call, status }),
+    }
+}
+
+/// Whole milliseconds, at least 1: for timeouts and ticks the ABI takes 0 as "unlimited" and "off".
+fn whole_millis(duration: Duration) -> u32 {
+    // Envoy reads the timeout as a signed number.
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).clamp(1, i32::MAX.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: HOST-SDK-11
+    #[test]
+    fn no_duration_becomes_unlimited_or_off() {
+        for (duration, millis) in [
+            (Duration::ZERO, 1),
+            (Duration::from_micros(500), 1),
+            (Duration::from_millis(1500), 1500),
+            (Duration::MAX, i32::MAX.unsigned_abs()),
+        ] {
+            assert_eq!(whole_millis(duration), millis, "{duration:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_proxy_every_call_is_an_error_and_nothing_else() {
+        let proxy = Proxy::for_stream(1, 2);
+        assert_eq!(proxy.now().unwrap_err().status, 12);
+        assert!(proxy.property(&["a", "b"]).is_err());
+        assert!(proxy.headers(Direction::Request).is_err());
+        assert!(matches!(
+            proxy.set_shared_data("k", b"", Expected::Absent),
+            Err(SharedDataError::Host(HostError { status: 12, .. }))
+        ));
+        assert!(proxy.random(&mut [0; 8]).is_err());
+        proxy.log(Level::Warn, "a\nb");
+        proxy.close();
+    }
+}

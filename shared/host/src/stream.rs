@@ -1,0 +1,415 @@
+//! Runs a chain of filters on one stream: the proxy's callbacks in, host calls out.
+//!
+//! ```text
+//! on_request_headers -> filter 0 -> filter 1 -> ... -> passed      (edits written back once)
+//!                          |           |
+//!                          |           +- NeedBody: paused until the body is whole
+//!                          |           +- Wait:     paused until a callout of the plugin is answered
+//!                          +- Deny:     one local reply, nothing else happens
+//! ```
+//! Whatever order the callbacks come in, a stream gets one reply at most, and one that was never judged is refused.
+
+use std::rc::Rc;
+
+use portcullis_core::verdict::{OnError, Outcome};
+use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, Verdict};
+
+use crate::chain::Chain;
+use crate::ctx::{Ctx, Exchange, HeaderEdit};
+use crate::filter::Filter;
+use crate::host::{HostError, Level};
+use crate::stream_host::{Direction, StreamHost};
+
+/// What the proxy is told to do with the callback's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Hand it on.
+    Continue,
+    /// Keep it.
+    Pause,
+}
+
+/// Where the request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No request callback yet.
+    New,
+    /// The filter at this place waits for the whole body.
+    Buffering { filter: usize, limit: usize },
+    /// The filter at this place waits for a callout.
+    Waiting { filter: usize },
+    /// Every filter let it pass.
+    Passed,
+    /// It has been answered here.
+    Replied,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Which callback of a filter comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Headers,
+    Body,
+    Resume,
+}
+
+/// One stream.
+pub struct Stream {
+    chain: Rc<Chain>,
+    filters: Vec<Box<dyn Filter>>,
+    exchange: Exchange,
+    request: Option<Request>,
+    response: Option<Response>,
+    /// Edits of the request's header fields that the proxy does not have yet.
+    edits: Vec<HeaderEdit>,
+    state: State,
+    /// Bytes of the request body that the proxy holds for us.
+    buffered: usize,
+    /// Whether the body has ended.
+    body_complete: bool,
+}
+
+impl Stream {
+    /// A stream before its first callback.
+    #[must_use]
+    pub fn new(chain: Rc<Chain>) -> Self {
+        let filters = chain.plugins().map(|plugin| Rc::clone(plugin).filter()).collect();
+        Self {
+            chain,
+            filters,
+            exchange: Exchange::default(),
+            request: None,
+            response: None,
+            edits: Vec::new(),
+            state: State::New,
+            buffered: 0,
+            body_complete: false,
+        }
+    }
+
+    /// The verdicts so far.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.exchange.verdicts
+    }
+
+    /// Which plugin's callout the stream waits for.
+    #[must_use]
+    pub const fn waits_for(&self) -> Option<usize> {
+        match self.state {
+            State::Waiting { filter } => Some(filter),
+            State::New | State::Buffering { .. } | State::Passed | State::Replied => None,
+        }
+    }
+
+    /// The request's head has arrived.
+    pub fn on_request_headers(&mut self, host: &dyn StreamHost, end_of_stream: bool) -> Action {
+        match self.state {
+            State::New => {}
+            State::Replied => return Action::Pause,
+            State::Buffering { .. } | State::Waiting { .. } | State::Passed => {
+                return self.out_of_order(host);
+            }
+        }
+        match host.headers(Direction::Request) {
+            Ok(headers) => self.request = Some(Request::new(headers, end_of_stream)),
+            Err(error) => return self.fail(host, 0, error),
+        }
+        self.body_complete = end_of_stream;
+        self.run(host, 0, Step::Headers)
+    }
+
+    /// `buffered` bytes of the request's body are there; `end_of_stream` when that is all.
+    pub fn on_request_body(&mut self, host: &dyn StreamHost, buffered: usize, end_of_stream: bool) -> Action {
+        match self.state {
+            State::Passed => Action::Continue,
+            State::Replied => Action::Pause,
+            // Without a request-phase verdict nothing may pass (a capability list can hide that callback).
+            State::New => self.out_of_order(host),
+            State::Buffering { filter, limit } => {
+                self.buffered = buffered;
+                if buffered > limit {
+                    return self.deny(host, filter, body_too_large());
+                }
+                if end_of_stream { self.body_is_whole(host) } else { Action::Pause }
+            }
+            State::Waiting { .. } => {
+                self.buffered = buffered;
+                self.body_complete |= end_of_stream;
+                Action::Pause
+            }
+        }
+    }
+
+    /// The request ends with trailers: no body callback has said so.
+    pub fn on_request_trailers(&mut self, host: &dyn StreamHost) -> Action {
+        match self.state {
+            State::Passed => Action::Continue,
+            State::Replied => Action::Pause,
+            State::New => self.out_of_order(host),
+            State::Buffering { .. } => self.body_is_whole(host),
+            State::Waiting { .. } => {
+                self.body_complete = true;
+                Action::Pause
+            }
+        }
+    }
+
+    /// A callout of the plugin that this stream waits for was answered. The caller lets the request go on when this
+    /// says so.
+    pub fn on_resume(&mut self, host: &dyn StreamHost) -> Action {
+        match self.state {
+            State::Waiting { filter } => self.run(host, filter, Step::Resume),
+            State::New | State::Buffering { .. } | State::Passed | State::Replied => Action::Pause,
+        }
+    }
+
+    /// The head of a response is about to go to the client; filters see it in the reverse order.
+    pub fn on_response_headers(&mut self, host: &dyn StreamHost, end_of_stream: bool) -> Action {
+        match self.state {
+            State::Passed | State::Replied => {}
+            // A response to a request that was never judged: the request phase was skipped. And one to a request
+            // that we hold: the proxy itself gave up on it (a timeout), which is an ordinary answer.
+            State::New => return self.out_of_order(host),
+            State::Buffering { .. } | State::Waiting { .. } => self.state = State::Replied,
+        }
+        if !self.chain.needs().response_headers {
+            return Action::Continue;
+        }
+        let mut response = match host.headers(Direction::Response) {
+            Ok(headers) => Response::new(headers, end_of_stream),
+            Err(error) => {
+                host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
+                return Action::Continue;
+            }
+        };
+        let mut edits = Vec::new();
+        for (index, filter) in self.filters.iter_mut().enumerate().rev() {
+            let Some(plugin) = self.chain.plugin(index).filter(|plugin| plugin.needs().response_headers)
+            else {
+                continue;
+            };
+            host.enter(index);
+            let from = edits.len();
+            let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut edits);
+            filter.on_response_headers(self.request.as_ref(), &response, &mut ctx);
+            for edit in edits.iter().skip(from) {
+                edit.apply(response.headers_mut());
+            }
+        }
+        if !edits.is_empty()
+            && let Err(error) = host.edit_headers(Direction::Response, response.headers(), &edits)
+        {
+            host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
+        }
+        self.response = Some(response);
+        Action::Continue
+    }
+
+    /// The stream is over, however it ended; may be the only callback of all.
+    pub fn on_log(&mut self, host: &dyn StreamHost) {
+        if !self.chain.needs().log {
+            return;
+        }
+        if self.request.is_none() {
+            // All header maps are open now. A stream that the codec refused has none.
+            self.request = host.headers(Direction::Request).ok().map(|headers| Request::new(headers, true));
+        }
+        for (index, (plugin, filter)) in self.chain.plugins().zip(&mut self.filters).enumerate() {
+            if !plugin.needs().log {
+                continue;
+            }
+            host.enter(index);
+            let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut self.edits);
+            filter.on_log(self.request.as_ref(), self.response.as_ref(), &mut ctx);
+        }
+    }
+
+    /// Calls the filters from `first` on until one of them stops the request or none is left.
+    fn run(&mut self, host: &dyn StreamHost, first: usize, first_step: Step) -> Action {
+        let (mut index, mut step) = (first, first_step);
+        let timed = self.chain.needs().log;
+        let mut started = if timed { host.now().ok() } else { None };
+        loop {
+            let Some((plugin, filter)) = self.chain.plugin(index).zip(self.filters.get_mut(index)) else {
+                return self.pass(host);
+            };
+            let Some(request) = &mut self.request else {
+                return self.out_of_order(host);
+            };
+            host.enter(index);
+            let name = plugin.name();
+            let before = self.edits.len();
+            let verdicts_before = self.exchange.verdicts.len();
+            let flow = {
+                let mut ctx = Ctx::new(host, name, &mut self.exchange, &mut self.edits);
+                match step {
+                    Step::Headers => filter.on_request_headers(request, &mut ctx),
+                    Step::Resume => filter.on_resume(request, &mut ctx),
+                    Step::Body => match host.request_body(self.buffered) {
+                        Ok(body) if body.len() == self.buffered => {
+                            filter.on_request_body(request, &body, &mut ctx)
+                        }
+                        // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
+                        Ok(_) => return self.deny(host, index, Denial::unavailable(HOST_ERROR)),
+                        Err(error) => return self.fail(host, index, error),
+                    },
+                }
+            };
+            for edit in self.edits.iter().skip(before) {
+                edit.apply(request.headers_mut());
+            }
+            if let Some(start) = started {
+                started = host.now().ok();
+                if let Some(end) = started {
+                    self.exchange.timings.push((name, end.since(start)));
+                }
+            }
+            for _ in verdicts_before..self.exchange.verdicts.len() {
+                self.chain.count(host, index, Outcome::Report);
+            }
+            match flow {
+                Flow::Continue => {
+                    if self.exchange.verdicts.len() == verdicts_before {
+                        self.exchange.verdicts.push(Verdict::allow(name));
+                    }
+                    index = index.saturating_add(1);
+                    step = Step::Headers;
+                }
+                Flow::Deny(denial) => return self.deny(host, index, *denial),
+                Flow::Wait => {
+                    self.state = State::Waiting { filter: index };
+                    return Action::Pause;
+                }
+                // A filter that has the body has no use for asking again; it would never end.
+                Flow::NeedBody { .. } if step == Step::Body => return self.out_of_order(host),
+                Flow::NeedBody { limit } => {
+                    if self.buffered > limit
+                        || declared_length(request).is_some_and(|declared| declared > limit)
+                    {
+                        return self.deny(host, index, body_too_large());
+                    }
+                    if !self.body_complete {
+                        self.state = State::Buffering { filter: index, limit };
+                        return Action::Pause;
+                    }
+                    step = Step::Body;
+                }
+            }
+        }
+    }
+
+    fn body_is_whole(&mut self, host: &dyn StreamHost) -> Action {
+        self.body_complete = true;
+        match self.state {
+            State::Buffering { filter, .. } => self.run(host, filter, Step::Body),
+            State::New | State::Waiting { .. } | State::Passed | State::Replied => Action::Pause,
+        }
+    }
+
+    /// Every filter agreed: the proxy gets the edits, other VMs what was found out.
+    fn pass(&mut self, host: &dyn StreamHost) -> Action {
+        self.state = State::Passed;
+        if let (false, Some(request)) = (self.edits.is_empty(), &self.request) {
+            let written = host.edit_headers(Direction::Request, request.headers(), &self.edits);
+            self.edits.clear();
+            if let Err(error) = written {
+                // Half of the edits may be there; a spoofed header may still be. Only the configured mode may pass it.
+                self.state = State::New;
+                return self.fail(host, 0, error);
+            }
+        }
+        self.publish(host);
+        Action::Continue
+    }
+
+    /// A host call that the runner itself needs has failed.
+    fn fail(&mut self, host: &dyn StreamHost, filter: usize, error: HostError) -> Action {
+        host.log(Level::Error, &error.to_string());
+        match self.chain.on_error() {
+            OnError::Deny => self.deny(host, filter, Denial::unavailable(HOST_ERROR)),
+            OnError::Allow => {
+                self.state = State::Passed;
+                if let Some(plugin) = self.chain.plugin(filter) {
+                    let (filter_name, reason) = (plugin.name(), Some(HOST_ERROR));
+                    let report =
+                        Verdict { filter: filter_name, outcome: Outcome::Report, reason, rule: None };
+                    self.exchange.verdicts.push(report);
+                    self.chain.count(host, filter, Outcome::Report);
+                }
+                self.publish(host);
+                Action::Continue
+            }
+        }
+    }
+
+    /// A callback that can't come here in any order that the ABI allows: never let it decide anything.
+    fn out_of_order(&mut self, host: &dyn StreamHost) -> Action {
+        self.deny(host, 0, Denial::unavailable(Reason("host.unexpected_callback")))
+    }
+
+    /// The one place that answers a request.
+    fn deny(&mut self, host: &dyn StreamHost, filter: usize, denial: Denial) -> Action {
+        self.state = State::Replied;
+        self.edits.clear();
+        if let Some(plugin) = self.chain.plugin(filter) {
+            self.exchange.verdicts.push(Verdict {
+                filter: plugin.name(),
+                outcome: Outcome::Deny,
+                reason: Some(denial.reason),
+                rule: denial.rule.clone(),
+            });
+            self.chain.count(host, filter, Outcome::Deny);
+        }
+        self.publish(host);
+        let reply = denial.render(self.request.as_ref());
+        if let Err(error) = host.send_local_reply(&reply, denial.reason.as_str()) {
+            host.log(Level::Error, &format!("closing a stream that can't be answered: {error}"));
+            host.close();
+        }
+        Action::Pause
+    }
+
+    /// Hands identity, operation and verdicts to other VMs, Envoy's own filters and its loggers. A failure leaves
+    /// them absent there, which readers must take as "not verified".
+    fn publish(&self, host: &dyn StreamHost) {
+        if !self.chain.publishes() {
+            return;
+        }
+        for verdict in &self.exchange.verdicts {
+            let name = format!("portcullis.verdict.{}", verdict.filter);
+            let _ = host.set_property(&name, verdict.to_property().as_bytes());
+        }
+        if let Some(operation) = &self.exchange.operation {
+            let _ = host.set_property(OPERATION, operation.as_bytes());
+        }
+        // An identity that came from another VM is published already.
+        if let (Some(identity), false) = (&self.exchange.identity, self.exchange.identity_sought) {
+            for (name, value) in identity.properties() {
+                let _ = host.set_property(name, value.as_bytes());
+            }
+            let _ = host.set_property(Identity::PROPERTY, &identity.to_property());
+        }
+    }
+}
+
+/// The name of the filter-state property that carries the operation.
+pub const OPERATION: &str = "portcullis.operation";
+
+const HOST_ERROR: Reason = Reason("host.error");
+
+const fn body_too_large() -> Denial {
+    Denial::new(413, Reason("body.too_large"), "Content Too Large")
+}
+
+/// `content-length` as far as it is a number that fits.
+fn declared_length(request: &Request) -> Option<usize> {
+    let digits = request.headers().first(b"content-length")?;
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(usize::try_from(number).unwrap_or(usize::MAX))
+}
