@@ -1,5 +1,6 @@
 //! Loading what an operator writes: one strict JSON document, mistakes named by their path.
 
+mod protobuf_struct;
 mod text;
 mod units;
 
@@ -59,15 +60,24 @@ impl std::error::Error for ConfigError {}
 /// An API description may be part of a configuration, so only the depth is bounded: an operator wrote it.
 const LIMITS: json::Limits = json::Limits { depth: json::Limits::MAX_DEPTH, values: usize::MAX };
 
-/// Reads a configuration document: strict JSON (see [`json::parse`]), then the fields of `T`, which should
-/// `deny_unknown_fields`. An empty document stands for `{}`.
+/// Reads a configuration document, then the fields of `T`, which should `deny_unknown_fields`. An empty document
+/// stands for `{}`.
+///
+/// The document is strict JSON (see [`json::parse`]), as a `google.protobuf.StringValue` carries it, or a serialized
+/// `google.protobuf.Struct`, which is what an operator's YAML becomes. One can't be mistaken for the other: a
+/// `Struct` holds control characters where JSON allows none.
 ///
 /// # Errors
 /// [`ConfigError`] with the path of the first mistake: not JSON, a duplicate or unknown field, a wrong type, a
 /// value that a field's own type refuses.
 pub fn load<T: DeserializeOwned>(document: &[u8]) -> Result<T, ConfigError> {
     let document = if document.trim_ascii().is_empty() { b"{}" } else { document };
-    let value = json::parse(document, LIMITS).map_err(|error| ConfigError::new("", error.to_string()))?;
+    let value = match json::parse(document, LIMITS) {
+        Ok(value) => value,
+        Err(error) => {
+            protobuf_struct::parse(document).ok_or_else(|| ConfigError::new("", error.to_string()))?
+        }
+    };
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = match error.path().to_string() {
             root if root == "." => String::new(),
@@ -96,12 +106,20 @@ mod tests {
         list: Vec<Inner>,
         secret: Option<SecretRef>,
         client: crate::client::ClientAddressConfig,
+        choice: Option<Choice>,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Inner {
         id: String,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Choice {
+        Inline(Inner),
+        Remote { url: String },
     }
 
     fn sample(document: &str) -> Result<Sample, String> {
@@ -133,7 +151,7 @@ mod tests {
                 "an unknown field at the top",
                 r#"{"list": [], "cuont": 5}"#,
                 "cuont: expected one of `count`, `flag`, `names`, `timeout`, `limit`, `mode`, `inner`, `list`, \
-                 `secret`, `client`, found unknown field `cuont`",
+                 `secret`, `client`, `choice`, found unknown field `cuont`",
             ),
             (
                 "an unknown field in a list",
@@ -197,6 +215,21 @@ mod tests {
                 "out of range",
                 r#"{"client": {"trusted_hops": 32}}"#,
                 "client.trusted_hops: expected 0 to 31, found `32`",
+            ),
+            (
+                "an unknown choice",
+                r#"{"choice": {"inlin": {}}}"#,
+                "choice: expected `inline` or `remote`, found `inlin`",
+            ),
+            (
+                "a choice without its value",
+                r#"{"choice": "inline"}"#,
+                "choice.inline: expected an object, found a name alone",
+            ),
+            (
+                "two choices",
+                r#"{"choice": {"inline": {"id": "a"}, "remote": {"url": "b"}}}"#,
+                "choice: expected an object with one field, found an object",
             ),
             (
                 "words of a message in a value",

@@ -40,6 +40,7 @@ fn expected_text(expected: &str) -> &str {
         "a boolean" => "`true` or `false`",
         "a sequence" => "a list",
         "a map" => "an object",
+        "map with a single key" => "an object with one field",
         "string or map" => "a string or an object",
         _ if expected.starts_with("tuple") || expected.starts_with("a tuple") => "a list",
         _ if expected.starts_with("enum ") || expected.starts_with("unit ") => "a string",
@@ -57,6 +58,7 @@ fn expected_text(expected: &str) -> &str {
 fn found_text(found: &str) -> String {
     match found {
         "map" => return "an object".to_owned(),
+        "unit variant" => return "a name alone".to_owned(),
         "sequence" => return "a list".to_owned(),
         "null" | "unit value" => return "`null`".to_owned(),
         _ => {}

@@ -168,7 +168,8 @@ impl<T> RouteTable<T> {
             return Err(PathError::NotAbsolute.denial());
         }
         let subject = Subject::new(request, self.names_hosts)?;
-        let mut steps = vec![Step::Try(&self.anywhere)];
+        let mut steps = Vec::with_capacity(16);
+        steps.push(Step::Try(&self.anywhere));
         if !path.is_asterisk() {
             steps.push(Step::Enter(0, path.as_str().trim_matches('/')));
         }
