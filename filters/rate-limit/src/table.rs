@@ -1,0 +1,193 @@
+//! A limit's buckets in the data that all workers share, changed by compare-and-swap.
+//!
+//! A take is one read and one conditional write. Between the two another worker may have written: then the read is
+//! repeated, [`TRIES`] times at most. Nothing is ever written unconditionally, so no take is lost.
+
+use std::time::Duration;
+
+use crate::rate::Rate;
+use crate::set::{Set, Taken, WAYS};
+
+/// How often a take is tried. In each of the tries another worker must have been faster for the next one to be
+/// needed, so somebody always gets on; more tries would only let a hot key burn this worker's time.
+pub const TRIES: usize = 8;
+
+/// The proxy failed at something without which nothing can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// A shared value with the version that a conditional write expects.
+pub type Versioned<V> = (Vec<u8>, V);
+
+/// What the buckets need from a proxy.
+pub trait Store {
+    /// Names a state of a value, for conditional writes.
+    type Version: Copy;
+
+    /// A shared value; none if there never was one.
+    ///
+    /// # Errors
+    /// When the proxy can't say.
+    fn read(&self, key: &str) -> Result<Option<Versioned<Self::Version>>, Unavailable>;
+
+    /// Writes a shared value if it is still of this version (none: if there still is none); whether it was.
+    ///
+    /// # Errors
+    /// When the proxy can't write.
+    fn write(&self, key: &str, value: &[u8], expected: Option<Self::Version>) -> Result<bool, Unavailable>;
+
+    /// The clock, in nanoseconds since the epoch.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn now(&self) -> Result<u64, Unavailable>;
+
+    /// Takes note that a shared value was not one of ours and is begun anew.
+    fn on_damaged(&self, key: &str);
+}
+
+/// Where a limit's buckets are: a fixed number of shared values.
+#[derive(Debug)]
+pub struct Table {
+    prefix: String,
+    sets: u64,
+}
+
+impl Table {
+    /// The buckets of the limit `id`, for `slots` keys at once: `slots / 8` shared values, made when first used.
+    #[must_use]
+    pub fn new(id: &str, slots: u32) -> Self {
+        let sets = u64::from(slots).checked_div(WAYS as u64).unwrap_or(1).max(1);
+        Self { prefix: format!("{PREFIX}{id}."), sets }
+    }
+
+    /// The bucket of the key with this hash.
+    #[must_use]
+    pub fn bucket<'a>(&self, hash: u64, rate: &'a Rate) -> Bucket<'a> {
+        let set = hash.checked_rem(self.sets).unwrap_or(0);
+        let mut key = String::with_capacity(self.prefix.len().saturating_add(16));
+        key.push_str(&self.prefix);
+        push_hex(&mut key, set);
+        // 0 stands for a free entry. That two keys share a bucket costs them, not us.
+        Bucket { key, tag: hash.max(1), rate }
+    }
+}
+
+/// How all shared keys of this filter begin.
+pub const PREFIX: &str = "portcullis.rl.";
+
+/// Lower-case hexadecimal without leading zeros; `format!` would cost more than the rest of the look-up.
+fn push_hex(text: &mut String, number: u64) {
+    let digits = u64::BITS.saturating_sub(number.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = number.checked_shr(place.saturating_mul(4)).unwrap_or(0) & 0xf;
+        text.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)));
+    }
+}
+
+/// One key's bucket.
+#[derive(Debug)]
+pub struct Bucket<'a> {
+    key: String,
+    tag: u64,
+    rate: &'a Rate,
+}
+
+/// A bucket as it was read, and what taking a token from it would give.
+#[derive(Debug)]
+pub struct Reading<V> {
+    /// The set after the take.
+    set: Set,
+    version: Option<V>,
+    taken: Result<Taken, Duration>,
+    now: u64,
+}
+
+impl<V> Reading<V> {
+    /// How long until there is a token, if there is none now.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.taken.err()
+    }
+}
+
+/// How a take ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// A token was taken at `now`.
+    Taken {
+        /// What was taken, to give it back.
+        taken: Taken,
+        /// The clock, in nanoseconds since the epoch.
+        now: u64,
+    },
+    /// There is none, for as long as this.
+    Exceeded(Duration),
+    /// Other workers were faster every time.
+    Contended,
+}
+
+impl Bucket<'_> {
+    /// Looks whether a token is there, and takes none.
+    ///
+    /// # Errors
+    /// When the proxy fails.
+    pub fn read<S: Store>(&self, store: &S) -> Result<Reading<S::Version>, Unavailable> {
+        let (mut set, version) = self.load(store)?;
+        // After the set: so no writer's clock is behind the set's, unless the host's clock stepped back.
+        let now = store.now()?;
+        let stepped_back = set.follow_clock(now);
+        let taken = set.take(self.tag, self.rate, now);
+        if stepped_back && taken.is_err() {
+            // A refusal writes nothing otherwise. If another worker is faster, it has seen the same clock.
+            store.write(&self.key, &set.encode(), version)?;
+        }
+        Ok(Reading { set, version, taken, now })
+    }
+
+    /// Takes the token that [`Bucket::read`] saw, or what is there meanwhile.
+    ///
+    /// # Errors
+    /// When the proxy fails; then nothing was taken.
+    pub fn take<S: Store>(&self, store: &S, mut reading: Reading<S::Version>) -> Result<Take, Unavailable> {
+        for _ in 0..TRIES {
+            let taken = match reading.taken {
+                Ok(taken) => taken,
+                Err(wait) => return Ok(Take::Exceeded(wait)),
+            };
+            if store.write(&self.key, &reading.set.encode(), reading.version)? {
+                return Ok(Take::Taken { taken, now: reading.now });
+            }
+            reading = self.read(store)?;
+        }
+        Ok(Take::Contended)
+    }
+
+    /// Gives a token back as well as it can be done without ever granting one too many: see [`Set::give_back`].
+    pub fn give_back<S: Store>(&self, store: &S, taken: &Taken) {
+        for _ in 0..TRIES {
+            let Ok((mut set, version)) = self.load(store) else {
+                return;
+            };
+            if !set.give_back(self.tag, taken) || store.write(&self.key, &set.encode(), version) != Ok(false)
+            {
+                return;
+            }
+        }
+    }
+
+    fn load<S: Store>(&self, store: &S) -> Result<(Set, Option<S::Version>), Unavailable> {
+        let Some((bytes, version)) = store.read(&self.key)? else {
+            return Ok((Set::default(), None));
+        };
+        let set = Set::decode(&bytes).unwrap_or_else(|| {
+            store.on_damaged(&self.key);
+            Set::default()
+        });
+        Ok((set, Some(version)))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "in tests an overflow is a failed test")]
+pub mod tests;
