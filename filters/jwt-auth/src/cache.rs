@@ -1,0 +1,123 @@
+//! Verified tokens that were seen before, in bounded memory.
+
+use std::collections::HashMap;
+
+/// A map from whole tokens to what they proved.
+///
+/// The key is every byte of the token: a shorter key or a plain hash let one token stand for another
+/// (CVE-2026-35039). `HashMap`'s hash has a random seed, so nobody can make tokens collide. Only verified tokens get
+/// in, so a flood needs an issuer's signatures.
+///
+/// Two halves make eviction cheap: when the young half is full it becomes the old one, and what was old is
+/// forgotten. A hit in the old half moves the token to the young one.
+#[derive(Debug)]
+pub struct TokenCache<V> {
+    young: HashMap<Box<[u8]>, V>,
+    old: HashMap<Box<[u8]>, V>,
+    young_bytes: usize,
+    half_entries: usize,
+    half_bytes: usize,
+}
+
+impl<V: Clone> TokenCache<V> {
+    /// A cache of at most so many entries and bytes (see [`cost`]).
+    #[must_use]
+    pub fn new(entries: usize, bytes: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            young_bytes: 0,
+            half_entries: entries / 2,
+            half_bytes: bytes / 2,
+        }
+    }
+
+    /// What this token proved. The caller judges whether it still holds.
+    pub fn get(&mut self, token: &[u8]) -> Option<V> {
+        if let Some(value) = self.young.get(token) {
+            return Some(value.clone());
+        }
+        let (token, value) = self.old.remove_entry(token)?;
+        self.insert_boxed(token, value.clone());
+        Some(value)
+    }
+
+    /// Remembers a token.
+    pub fn insert(&mut self, token: &[u8], value: V) {
+        self.old.remove(token);
+        self.insert_boxed(token.into(), value);
+    }
+
+    /// Forgets a token.
+    pub fn remove(&mut self, token: &[u8]) {
+        // The bytes stay counted until the halves change places: the bound holds all the more.
+        if self.young.remove(token).is_none() {
+            self.old.remove(token);
+        }
+    }
+
+    /// Number of tokens.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len().saturating_add(self.old.len())
+    }
+
+    /// Whether there is no token.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn insert_boxed(&mut self, token: Box<[u8]>, value: V) {
+        let bytes = self.young_bytes.saturating_add(cost(&token));
+        if self.young.len() >= self.half_entries || bytes > self.half_bytes {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes = self.young_bytes.saturating_add(cost(&token));
+        self.young.insert(token, value);
+    }
+}
+
+/// About the memory that a token takes, in bytes: its text, and its claims as a tree, which take several times the text.
+#[must_use]
+pub const fn cost(token: &[u8]) -> usize {
+    token.len().saturating_mul(6).saturating_add(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: JWT-CPU-02
+    #[test]
+    fn only_the_same_bytes_are_the_same_token() {
+        let mut cache = TokenCache::new(10, usize::MAX);
+        cache.insert(b"head.aaaa.tail", 1);
+        for other in [&b"head.aaab.tail"[..], b"head.aaaa.tail ", b"head.aaaa.tai", b""] {
+            assert_eq!(cache.get(other), None);
+        }
+        assert_eq!(cache.get(b"head.aaaa.tail"), Some(1));
+        cache.remove(b"head.aaaa.tail");
+        assert_eq!(cache.get(b"head.aaaa.tail"), None);
+    }
+
+    // covers: JWT-CPU-04
+    #[test]
+    fn memory_is_bounded_and_what_is_used_stays() {
+        let mut cache = TokenCache::new(100, 60_000);
+        cache.insert(b"often", 0);
+        for number in 0..100_000_u32 {
+            cache.insert(&number.to_be_bytes(), number);
+            assert!(cache.len() <= 101, "{number}");
+            if number % 20 == 0 {
+                assert_eq!(cache.get(b"often"), Some(0), "{number}");
+            }
+        }
+        let long = vec![0; 2_000];
+        for number in 0..100 {
+            cache.insert(&[&long[..], &[number]].concat(), 0);
+            assert!(cache.len() * 2_000 * 6 <= 72_000 || number < 6, "{number}: {}", cache.len());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Every default and bound, with its reason.
+
+use portcullis_core::config::TimeSpan;
+use portcullis_jose::Algorithm;
+
+/// A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
+#[must_use]
+pub fn realm() -> String {
+    "api".to_owned()
+}
+
+/// Everything that is supported: all of it is safe.
+#[must_use]
+pub fn algorithms() -> Vec<Algorithm> {
+    Algorithm::ALL.to_vec()
+}
+
+/// Servers with NTP differ by less than a second; 30 s covers those without.
+#[must_use]
+pub const fn leeway() -> TimeSpan {
+    TimeSpan::from_secs(30)
+}
+
+/// More leeway would be a second life for every stolen token.
+pub const MAX_LEEWAY: TimeSpan = TimeSpan::from_secs(300);
+
+/// A token can't be taken back, so one that lives longer than a day is a mistake at the issuer.
+#[must_use]
+pub const fn max_lifetime() -> TimeSpan {
+    TimeSpan::from_secs(24 * 3600)
+}
+
+/// For issuers that can't do better.
+pub const MAX_MAX_LIFETIME: TimeSpan = TimeSpan::from_secs(366 * 24 * 3600);
+
+/// The usual name of the claim.
+#[must_use]
+pub fn roles_claim() -> String {
+    "roles".to_owned()
+}
+
+/// The upstream may check the token itself.
+#[must_use]
+pub const fn forward() -> bool {
+    true
+}
+
+/// Requests wait for the first fetch, so it must end soon.
+#[must_use]
+pub const fn timeout() -> TimeSpan {
+    TimeSpan::from_secs(2)
+}
+
+/// Waiting for longer than this helps nobody.
+pub const MAX_TIMEOUT: TimeSpan = TimeSpan::from_secs(30);
+
+/// How long a key that the issuer took away is still accepted.
+#[must_use]
+pub const fn refresh() -> TimeSpan {
+    TimeSpan::from_secs(600)
+}
+
+/// A day: providers announce new keys at least that long before they use them.
+pub const MAX_REFRESH: TimeSpan = TimeSpan::from_secs(24 * 3600);
+
+/// Anybody can send an unknown `kid`: this bounds what that costs the issuer.
+#[must_use]
+pub const fn min_refetch() -> TimeSpan {
+    TimeSpan::from_secs(30)
+}
+
+/// How long the issuer may be down without harm, against how long its last keys are trusted.
+#[must_use]
+pub const fn max_stale() -> TimeSpan {
+    TimeSpan::from_secs(3600)
+}
+
+/// A week: longer than any outage, shorter than a key's usual life.
+pub const MAX_MAX_STALE: TimeSpan = TimeSpan::from_secs(7 * 24 * 3600);
+
+/// Requests of one worker that may wait for keys at the same time; each holds a connection and its buffers.
+pub const MAX_WAITING: u32 = 1_000;
+
+/// Longest that a request waits for keys, whatever happens to the fetch: the longest timeout, and two seconds to notice.
+pub const MAX_WAIT: std::time::Duration = std::time::Duration::from_secs(32);
+
+/// How often key sets are looked after. One tick costs a read of 25 bytes per provider, and requests that wait for
+/// another worker's fetch go on at a tick.
+pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Verified tokens that one worker remembers.
+pub const CACHE_ENTRIES: usize = 1_000;
+
+/// Memory for them, in bytes.
+pub const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest value of a field made from a claim, in bytes.
+pub const MAX_OUTPUT: usize = 4 * 1024;

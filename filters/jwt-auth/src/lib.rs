@@ -1,0 +1,36 @@
+//! `jwt-auth`: lets only requests with a valid bearer token through (RFC 6750, 7519, 8725).
+//!
+//! It finds the token in the `authorization` field, checks it with the keys of its issuer, hands the identity to the
+//! filters after it and, as configured, to the upstream in request fields that no client can write. Keys are in the
+//! configuration or fetched from the issuer's JWK set address and refreshed, once for all workers.
+//!
+//! It does not issue or refresh tokens, log users in, or decide what an identity may do; it does not open encrypted
+//! tokens or take shared secrets.
+//!
+//! ```json
+//! {
+//!   "providers": [{
+//!     "name": "main",
+//!     "issuer": "https://idp.example",
+//!     "audiences": ["orders"],
+//!     "jwks": {"remote": {"url": "https://idp.example/jwks", "cluster": "idp"}}
+//!   }],
+//!   "rules": [{"id": "health", "match": {"path": "/health"}, "require": "none"}]
+//! }
+//! ```
+
+pub mod bearer;
+pub mod cache;
+pub mod config;
+pub mod defaults;
+pub mod identity;
+pub mod key_source;
+pub mod native;
+pub mod output;
+pub mod plugin;
+pub mod policy;
+pub mod refusal;
+pub mod schedule;
+
+#[cfg(feature = "module")]
+portcullis_host::module!(plugin::configure);

@@ -1,0 +1,271 @@
+//! The registered claims (RFC 7519 section 4.1), by type and value.
+
+use portcullis_core::UnixTime;
+use serde_json::{Map, Value};
+
+use crate::{Algorithm, Rejection};
+
+/// The last second of the year 9999. A later NumericDate is a mistake (milliseconds) or an attack.
+const MAX_DATE: u64 = 253_402_300_799;
+
+/// What tokens of one issuer must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPolicy {
+    /// Compared byte for byte with `iss` (RFC 8725 section 3.8).
+    pub issuer: String,
+    /// `aud` must name one of them, byte for byte (RFC 8725 section 3.9).
+    pub audiences: Vec<String>,
+    /// The only algorithms that are accepted (RFC 8725 section 3.1).
+    pub algorithms: Vec<Algorithm>,
+    /// Tolerance for clocks that differ, in seconds; on `exp`, `nbf` and `iat`.
+    pub leeway: u64,
+    /// Longest time from `iat` (without it: from now) to `exp`, in seconds.
+    pub max_lifetime: u64,
+}
+
+/// When a token is valid, leeway included. Seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    from: u64,
+    /// The first second behind it.
+    until: u64,
+}
+
+impl Validity {
+    /// Judges the time again, for a token that was verified before.
+    ///
+    /// # Errors
+    /// [`Rejection::Expired`], or [`Rejection::NotYetValid`] should the clock have stepped back.
+    pub const fn check(self, now: UnixTime) -> Result<(), Rejection> {
+        if now.as_secs() >= self.until {
+            return Err(Rejection::Expired);
+        }
+        if now.as_secs() < self.from {
+            return Err(Rejection::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl TokenPolicy {
+    /// Judges the claims of a token whose issuer is known to be this one.
+    ///
+    /// # Errors
+    /// The first [`Rejection`] found: time, then audience, then form.
+    pub fn check(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
+        let validity = self.check_time(claims, now)?;
+        if !claims.get("aud").is_some_and(|audience| self.accepts_audience(audience)) {
+            return Err(Rejection::AudienceMismatch);
+        }
+        check_identity(claims)?;
+        Ok(validity)
+    }
+
+    /// Accepted while `now < exp + leeway` (RFC 7519 section 4.1.4: "on or after" `exp` is too late) and
+    /// `now >= nbf - leeway`, `now >= iat - leeway`. Fractions are rounded down.
+    fn check_time(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
+        let expiration = date(claims, "exp")?.ok_or(Rejection::ClaimsInvalid)?;
+        let not_before = date(claims, "nbf")?.unwrap_or(0);
+        let issued_at = date(claims, "iat")?;
+        let validity = Validity {
+            from: not_before.max(issued_at.unwrap_or(0)).saturating_sub(self.leeway),
+            until: expiration.saturating_add(self.leeway),
+        };
+        validity.check(now)?;
+        if expiration.saturating_sub(issued_at.unwrap_or(now.as_secs())) > self.max_lifetime {
+            return Err(Rejection::ClaimsInvalid);
+        }
+        Ok(validity)
+    }
+
+    /// One string, or a list of strings only (RFC 7519 section 4.1.3).
+    fn accepts_audience(&self, audience: &Value) -> bool {
+        let is_ours = |name: &str| self.audiences.iter().any(|own| own == name);
+        match audience {
+            Value::String(name) => is_ours(name),
+            Value::Array(names) => {
+                names.iter().all(Value::is_string) && names.iter().filter_map(Value::as_str).any(is_ours)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A NumericDate (RFC 7519 section 2), rounded down. None when there is no such claim.
+fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Rejection> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let seconds = value.as_u64().or_else(|| value.as_f64().and_then(floor));
+    seconds.filter(|seconds| *seconds <= MAX_DATE).map(Some).ok_or(Rejection::ClaimsInvalid)
+}
+
+fn floor(seconds: f64) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, below 2^53")]
+    (0.0..9e15).contains(&seconds).then_some(seconds as u64)
+}
+
+/// The claims that say who it is end up in logs, headers and keys of other systems: text without control characters
+/// (a line feed forges a header or a log line, a NUL ends the name for a C program).
+fn check_identity(claims: &Map<String, Value>) -> Result<(), Rejection> {
+    let is_clean = |value: &Value| value.as_str().is_some_and(|text| !text.contains(char::is_control));
+    let single =
+        ["sub", "jti", "client_id", "azp"].into_iter().filter_map(|name| claims.get(name)).all(is_clean);
+    let lists = ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).all(|value| match value {
+        Value::Array(values) => values.iter().all(is_clean),
+        value => is_clean(value),
+    });
+    if single && lists { Ok(()) } else { Err(Rejection::ClaimsInvalid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn policy() -> TokenPolicy {
+        TokenPolicy {
+            issuer: "https://issuer.test/".into(),
+            audiences: vec!["api://orders".into()],
+            algorithms: Algorithm::ALL.to_vec(),
+            leeway: 30,
+            max_lifetime: 86_400,
+        }
+    }
+
+    /// The base claims with some replaced; null takes a claim away, `{"null": true}` makes it null.
+    fn judge(changes: Value) -> Result<(), Rejection> {
+        let mut claims = json!({"aud": "api://orders", "sub": "u1", "exp": NOW + 300, "iat": NOW});
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value if *value == json!({"null": true}) => claims[name] = Value::Null,
+                value => claims[name] = value.clone(),
+            }
+        }
+        policy().check(claims.as_object().unwrap(), UnixTime::from_secs(NOW)).map(|_| ())
+    }
+
+    // covers: JWT-CLM-04, JWT-CLM-05
+    #[test]
+    fn the_audience_is_one_of_ours() {
+        for (name, audience, expected) in [
+            ("the value", json!("api://orders"), true),
+            ("a list that holds it", json!(["x", "api://orders"]), true),
+            ("a list that holds it twice", json!(["api://orders", "api://orders"]), true),
+            ("missing", json!(null), false),
+            ("null", json!({"null": true}), false),
+            ("number", json!(1), false),
+            ("object", json!({}), false),
+            ("empty list", json!([]), false),
+            ("list of null", json!([null]), false),
+            ("list with a number", json!(["api://orders", 1]), false),
+            ("trailing slash", json!("api://orders/"), false),
+            ("other case", json!("API://orders"), false),
+            ("longer", json!("api://ordersX"), false),
+            ("as a subdomain", json!("api://orders.evil.test"), false),
+        ] {
+            let expected = if expected { Ok(()) } else { Err(Rejection::AudienceMismatch) };
+            assert_eq!(judge(json!({ "aud": audience })), expected, "{name}");
+        }
+    }
+
+    // covers: JWT-TIM-01, JWT-TIM-07, JWT-TIM-08
+    #[test]
+    fn the_boundaries_of_time_are_exact() {
+        for (name, changes, expected) in [
+            ("expires now", json!({"exp": NOW}), Ok(())),
+            ("expired a second ago", json!({"exp": NOW - 1}), Ok(())),
+            ("last second of leeway", json!({"exp": NOW - 29}), Ok(())),
+            ("end of leeway", json!({"exp": NOW - 30}), Err(Rejection::Expired)),
+            ("behind leeway", json!({"exp": NOW - 31}), Err(Rejection::Expired)),
+            ("not before, within leeway", json!({"nbf": NOW + 30}), Ok(())),
+            ("not before, behind leeway", json!({"nbf": NOW + 31}), Err(Rejection::NotYetValid)),
+            ("issued within leeway", json!({"iat": NOW + 30}), Ok(())),
+            ("issued in the future", json!({"iat": NOW + 31}), Err(Rejection::NotYetValid)),
+            ("issued in an hour", json!({"iat": NOW + 3600, "exp": NOW + 7200}), Err(Rejection::NotYetValid)),
+            ("fraction rounded down", json!({"exp": 1_699_999_970.9}), Err(Rejection::Expired)),
+        ] {
+            assert_eq!(judge(changes), expected, "{name}");
+        }
+    }
+
+    // covers: JWT-TIM-02, JWT-TIM-03, JWT-TIM-04, JWT-TIM-05, JWT-TIM-06
+    #[test]
+    fn dates_are_numbers_in_range_and_lives_are_short() {
+        for (name, changes, expected) in [
+            ("no exp", json!({"exp": null}), Err(Rejection::ClaimsInvalid)),
+            ("fraction", json!({"exp": 1_700_000_300.5}), Ok(())),
+            ("longest life", json!({"exp": NOW + 86_400}), Ok(())),
+            ("longer life", json!({"exp": NOW + 86_401}), Err(Rejection::ClaimsInvalid)),
+            ("ten years", json!({"exp": NOW + 315_360_000}), Err(Rejection::ClaimsInvalid)),
+            ("longest life without iat", json!({"exp": NOW + 86_400, "iat": null}), Ok(())),
+            (
+                "longer life without iat",
+                json!({"exp": NOW + 86_401, "iat": null}),
+                Err(Rejection::ClaimsInvalid),
+            ),
+            ("milliseconds", json!({"exp": NOW * 1000}), Err(Rejection::ClaimsInvalid)),
+            (
+                "milliseconds without iat",
+                json!({"exp": NOW * 1000, "iat": null}),
+                Err(Rejection::ClaimsInvalid),
+            ),
+            ("1e10", json!({"exp": 1e10}), Err(Rejection::ClaimsInvalid)),
+            ("1e19", json!({"exp": 1e19}), Err(Rejection::ClaimsInvalid)),
+            ("1e300", json!({"exp": 1e300}), Err(Rejection::ClaimsInvalid)),
+            ("negative", json!({"exp": -1}), Err(Rejection::ClaimsInvalid)),
+            ("negative zero", json!({"exp": -0.0}), Err(Rejection::Expired)),
+            ("largest integer", json!({"exp": u64::MAX}), Err(Rejection::ClaimsInvalid)),
+            ("2^63", json!({"exp": 9_223_372_036_854_775_808_u64}), Err(Rejection::ClaimsInvalid)),
+        ] {
+            assert_eq!(judge(changes), expected, "{name}");
+        }
+        for claim in ["exp", "nbf", "iat"] {
+            for value in
+                [json!("9999999999"), json!({"null": true}), json!(true), json!([]), json!({}), json!("1e9")]
+            {
+                assert_eq!(judge(json!({claim: value})), Err(Rejection::ClaimsInvalid), "{claim}: {value}");
+            }
+        }
+    }
+
+    // covers: JWT-FMT-30
+    #[test]
+    fn identities_have_no_control_characters() {
+        for (name, changes, expected) in [
+            ("spaces are kept", json!({"sub": " u1"}), true),
+            ("letters of any script", json!({"sub": "Zoë 李"}), true),
+            ("no subject", json!({"sub": null}), true),
+            ("scope list", json!({"scope": ["a", "b"]}), true),
+            ("NUL", json!({"sub": "u1\0admin"}), false),
+            ("line break", json!({"sub": "u1\r\nX: y"}), false),
+            ("delete", json!({"sub": "u1\u{7f}"}), false),
+            ("C1 control", json!({"sub": "u1\u{85}"}), false),
+            ("number", json!({"sub": 42}), false),
+            ("list", json!({"sub": ["u1"]}), false),
+            ("jti", json!({"jti": "a\n"}), false),
+            ("client", json!({"client_id": ["c1"]}), false),
+            ("scope text", json!({"scope": "a\nb"}), false),
+            ("scope list with a control character", json!({"scope": ["a", "b\n"]}), false),
+            ("scope number", json!({"scope": 1}), false),
+        ] {
+            let expected = if expected { Ok(()) } else { Err(Rejection::ClaimsInvalid) };
+            assert_eq!(judge(changes), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cached_token_is_judged_by_the_same_boundaries() {
+        let validity = Validity { from: 10, until: 20 };
+        for (now, expected) in
+            [(9, Err(Rejection::NotYetValid)), (10, Ok(())), (19, Ok(())), (20, Err(Rejection::Expired))]
+        {
+            assert_eq!(validity.check(UnixTime::from_secs(now)), expected, "{now}");
+        }
+    }
+}

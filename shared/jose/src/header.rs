@@ -1,0 +1,103 @@
+//! The JOSE header of a JWS (RFC 7515 section 4).
+
+use serde_json::{Map, Value};
+
+use crate::{Algorithm, Rejection};
+
+/// Members that change how a token is to be read. This verifier supports none of them, and RFC 7515 section 4.1.11
+/// says to refuse what is critical and not understood; many verifiers ignored it (CVE-2026-32597, CVE-2025-59420).
+const UNSUPPORTED: [&str; 3] = ["crit", "b64", "zip"];
+
+/// Longest `kid`, in bytes. Providers use thumbprints and UUIDs.
+pub const MAX_KEY_ID: usize = 256;
+
+/// What verification needs of a header. Keys and addresses of keys in it (`jwk`, `x5c`, `jku`, `x5u`) are never
+/// used: an attacker writes them (CVE-2018-0114, RFC 8725 section 3.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoseHeader {
+    /// `alg`, one that this crate knows.
+    pub algorithm: Algorithm,
+    /// `kid`: an opaque text, only ever compared with the key ids of the issuer.
+    pub key_id: Option<String>,
+    /// `typ`, as it is written (RFC 8725 section 3.11).
+    pub media_type: Option<String>,
+}
+
+impl JoseHeader {
+    /// Checks a header object.
+    ///
+    /// # Errors
+    /// [`Rejection::Encrypted`] for `enc`; [`Rejection::Malformed`] for an unsupported member or a member of the
+    /// wrong type; [`Rejection::AlgorithmNotAllowed`] unless `alg` is the exact name of a known algorithm.
+    pub fn from_members(mut members: Map<String, Value>) -> Result<Self, Rejection> {
+        if members.contains_key("enc") {
+            return Err(Rejection::Encrypted);
+        }
+        if UNSUPPORTED.iter().any(|name| members.contains_key(*name)) {
+            return Err(Rejection::Malformed);
+        }
+        let algorithm = members.get("alg").and_then(Value::as_str).and_then(Algorithm::from_name);
+        let key_id = text_member(&mut members, "kid")?;
+        if key_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_KEY_ID) {
+            return Err(Rejection::Malformed);
+        }
+        Ok(Self {
+            algorithm: algorithm.ok_or(Rejection::AlgorithmNotAllowed)?,
+            key_id,
+            media_type: text_member(&mut members, "typ")?,
+        })
+    }
+}
+
+fn text_member(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Rejection> {
+    match members.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Rejection::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_plain_signatures_are_accepted() {
+        let long = "k".repeat(MAX_KEY_ID + 1);
+        for (name, header, expected) in [
+            ("algorithm alone", json!({"alg": "RS256"}), Ok(None)),
+            ("usual members", json!({"alg": "ES256", "typ": "JWT", "kid": "e1"}), Ok(Some("e1"))),
+            ("unknown member", json!({"alg": "RS256", "x": 1}), Ok(None)),
+            (
+                "embedded key is not used",
+                json!({"alg": "RS256", "jwk": {}, "jku": "https://a.test"}),
+                Ok(None),
+            ),
+            ("no algorithm", json!({}), Err(Rejection::AlgorithmNotAllowed)),
+            ("null algorithm", json!({"alg": null}), Err(Rejection::AlgorithmNotAllowed)),
+            ("algorithm in a list", json!({"alg": ["RS256"]}), Err(Rejection::AlgorithmNotAllowed)),
+            (
+                "critical extension",
+                json!({"alg": "RS256", "crit": ["foo"], "foo": "1"}),
+                Err(Rejection::Malformed),
+            ),
+            ("empty crit", json!({"alg": "RS256", "crit": []}), Err(Rejection::Malformed)),
+            ("null crit", json!({"alg": "RS256", "crit": null}), Err(Rejection::Malformed)),
+            ("unencoded payload", json!({"alg": "RS256", "b64": false}), Err(Rejection::Malformed)),
+            ("b64 true", json!({"alg": "RS256", "b64": true}), Err(Rejection::Malformed)),
+            ("compression", json!({"alg": "RS256", "zip": "DEF"}), Err(Rejection::Malformed)),
+            ("encryption", json!({"alg": "RS256", "enc": "A128GCM"}), Err(Rejection::Encrypted)),
+            ("numeric kid", json!({"alg": "RS256", "kid": 1}), Err(Rejection::Malformed)),
+            ("null kid", json!({"alg": "RS256", "kid": null}), Err(Rejection::Malformed)),
+            ("empty kid", json!({"alg": "RS256", "kid": ""}), Err(Rejection::Malformed)),
+            ("long kid", json!({"alg": "RS256", "kid": long}), Err(Rejection::Malformed)),
+            ("numeric typ", json!({"alg": "RS256", "typ": 5}), Err(Rejection::Malformed)),
+        ] {
+            let members = header.as_object().unwrap().clone();
+            let key_id = JoseHeader::from_members(members).map(|header| header.key_id);
+            assert_eq!(key_id, expected.map(|id| id.map(str::to_owned)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A bearer token on its way from bytes to a verified one; each step is a type that only the step before makes.
+
+use portcullis_core::UnixTime;
+use portcullis_core::json::{self, Limits};
+use serde_json::{Map, Value};
+
+use crate::claims::{TokenPolicy, Validity};
+use crate::compact::Compact;
+use crate::header::JoseHeader;
+use crate::key_set::KeySet;
+use crate::verifier::SignatureVerifier;
+use crate::{Rejection, base64url};
+
+/// A token of the right form. Nothing in it can be believed yet; its issuer only says whose rules to apply.
+#[derive(Debug)]
+pub struct UnverifiedToken<'a> {
+    signing_input: &'a [u8],
+    signature: Vec<u8>,
+    header: JoseHeader,
+    claims: Map<String, Value>,
+}
+
+/// A token whose claims are acceptable, if its signature is.
+#[derive(Debug)]
+pub struct CheckedToken<'a> {
+    token: UnverifiedToken<'a>,
+    validity: Validity,
+}
+
+/// A token that its issuer has signed and whose claims were accepted when it was verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedToken {
+    claims: Map<String, Value>,
+    validity: Validity,
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// Reads a compact JWS whose header and payload are JSON objects without duplicate names at any level. Cost is
+    /// linear in the token, which is bounded.
+    ///
+    /// # Errors
+    /// [`Rejection::Malformed`], [`Rejection::Encrypted`] or [`Rejection::AlgorithmNotAllowed`].
+    pub fn parse(token: &'a [u8]) -> Result<Self, Rejection> {
+        let parts = Compact::split(token)?;
+        let header = JoseHeader::from_members(object(parts.header)?)?;
+        let signature = base64url::decode(parts.signature).ok_or(Rejection::Malformed)?;
+        let claims = object(parts.payload)?;
+        Ok(Self { signing_input: parts.signing_input, signature, header, claims })
+    }
+
+    /// `iss`, if it is a string: to choose the rules and keys, by which this very claim is then proved.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
+    }
+
+    /// Everything that needs no key, so that a token that can't be accepted costs no signature verification.
+    ///
+    /// # Errors
+    /// The first [`Rejection`] found.
+    pub fn check(self, policy: &TokenPolicy, now: UnixTime) -> Result<CheckedToken<'a>, Rejection> {
+        if self.issuer() != Some(policy.issuer.as_str()) {
+            return Err(Rejection::UnknownIssuer);
+        }
+        if !policy.algorithms.contains(&self.header.algorithm) {
+            return Err(Rejection::AlgorithmNotAllowed);
+        }
+        let validity = policy.check(&self.claims, now)?;
+        Ok(CheckedToken { token: self, validity })
+    }
+}
+
+impl CheckedToken<'_> {
+    /// Verifies the signature with the issuer's keys; at most two verifications.
+    ///
+    /// # Errors
+    /// [`Rejection::UnknownKey`] when no key fits, [`Rejection::SignatureInvalid`] when none verifies.
+    pub fn verify(self, keys: &KeySet, verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, Rejection> {
+        let Self { token, validity } = self;
+        let is_signed = keys.candidates(&token.header)?.any(|key| {
+            token.signature.len() == key.signature_len()
+                && verifier.is_valid(key, token.signing_input, &token.signature)
+        });
+        if !is_signed {
+            return Err(Rejection::SignatureInvalid);
+        }
+        Ok(VerifiedToken { claims: token.claims, validity })
+    }
+}
+
+impl VerifiedToken {
+    /// All claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// When the token is valid, to judge a later use.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The claims, without a copy.
+    #[must_use]
+    pub fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+}
+
+fn object(part: &[u8]) -> Result<Map<String, Value>, Rejection> {
+    let text = base64url::decode(part).ok_or(Rejection::Malformed)?;
+    match json::parse(&text, Limits::default()) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err(Rejection::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests;
