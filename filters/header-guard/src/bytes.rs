@@ -1,0 +1,132 @@
+//! What bytes a name or a value may be made of (RFC 9110 sections 5.1 and 5.5).
+
+/// Whether a value holds a control character other than TAB: CR and LF end a line, NUL ends a C string, and the
+/// others have no meaning in any field (RFC 9110 section 5.5).
+///
+/// Eight bytes at a time: every byte of every request passes here.
+#[must_use]
+pub fn has_control(value: &[u8]) -> bool {
+    let mut words = value.chunks_exact(8);
+    let suspicious = words.by_ref().any(|word| word.first_chunk().is_none_or(|word| word_has_control(*word)));
+    let rest = words.remainder().iter().any(|byte| is_control(*byte));
+    // The words can't tell TAB from the others; look again, which costs something only when there is one.
+    (suspicious || rest) && value.iter().any(|byte| is_control(*byte) && *byte != b'\t')
+}
+
+const fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
+}
+
+/// Whether any byte is below 0x20 or is 0x7f; the "hasless" and "haszero" tricks of Anderson's Bit Twiddling Hacks,
+/// exact as to whether there is one.
+const fn word_has_control(word: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(word);
+    let below_space = word.wrapping_sub(u64::from_ne_bytes([0x20; 8])) & !word;
+    let without_del = word ^ u64::from_ne_bytes([0x7f; 8]);
+    let is_del = without_del.wrapping_sub(ONES) & !without_del;
+    (below_space | is_del) & HIGHS != 0
+}
+
+/// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
+#[must_use]
+pub const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.'
+        | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// Whether `text` is a token: at least one byte, no other kind of byte.
+#[must_use]
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// What the bytes of a field name say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameForm {
+    /// A lower-case token.
+    Plain,
+    /// A lower-case token with `_`, which CGI and WSGI servers read as `-`.
+    Underscore,
+    /// Anything else; names in the proxy's map are always lower-case.
+    Invalid,
+}
+
+/// Looks at every byte of a field name once; a leading `:` of a pseudo-header is not looked at.
+#[must_use]
+pub fn name_form(name: &[u8]) -> NameForm {
+    let name = name.strip_prefix(b":").unwrap_or(name);
+    let mut form = if name.is_empty() { NameForm::Invalid } else { NameForm::Plain };
+    for byte in name {
+        match byte {
+            b'a'..=b'z' | b'-' | b'0'..=b'9' => {}
+            b'_' if form == NameForm::Plain => form = NameForm::Underscore,
+            b'A'..=b'Z' => return NameForm::Invalid,
+            byte if is_token_byte(*byte) => {}
+            _ => return NameForm::Invalid,
+        }
+    }
+    form
+}
+
+/// The members of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones left out.
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_tokens() {
+        for (name, form) in [
+            (&b"accept"[..], NameForm::Plain),
+            (b":path", NameForm::Plain),
+            (b"$wsep", NameForm::Plain),
+            (b"x_user", NameForm::Underscore),
+            (b"_", NameForm::Underscore),
+            (b"", NameForm::Invalid),
+            (b":", NameForm::Invalid),
+            (b"x y", NameForm::Invalid),
+            (b"x:y", NameForm::Invalid),
+            (b"::path", NameForm::Invalid),
+            (b"x\0", NameForm::Invalid),
+            (b"x\xff", NameForm::Invalid),
+            (b"Accept", NameForm::Invalid),
+            (b"x_\x7f", NameForm::Invalid),
+        ] {
+            assert_eq!(name_form(name), form, "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lists_have_no_empty_members() {
+        assert_eq!(list(b" a ,, b\t,").collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(list(b"").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_word_trick_agrees_with_looking_at_each_byte(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let expected = value.iter().any(|byte| is_control(*byte) && *byte != b'\t');
+            prop_assert_eq!(has_control(&value), expected);
+        }
+
+        #[test]
+        fn one_control_byte_is_found_at_any_place(
+            mut value in proptest::collection::vec(0x20_u8..0x7f, 1..40),
+            at in any::<proptest::sample::Index>(),
+            control in proptest::sample::select((0_u8..9).chain(10..0x20).chain([0x7f]).collect::<Vec<_>>()),
+        ) {
+            prop_assert!(!has_control(&value));
+            let at = at.index(value.len());
+            value[at] = control;
+            prop_assert!(has_control(&value));
+        }
+    }
+}

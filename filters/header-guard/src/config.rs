@@ -1,0 +1,124 @@
+//! What the operator writes. `{}` is a full configuration.
+
+use std::collections::BTreeMap;
+
+use portcullis_core::config::ByteSize;
+use portcullis_core::verdict::{Mode, OnError};
+use serde::Deserialize;
+
+use crate::defaults;
+
+/// The filter's configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who the peer is. Default: `edge`.
+    pub zone: Zone,
+    /// What happens to a request whose header fields the proxy does not hand out. Default: `deny`.
+    pub on_error: OnError,
+    /// What clients may send.
+    pub request: RequestConfig,
+    /// What clients get.
+    pub response: ResponseConfig,
+}
+
+/// Who the peer is, and so what it may say about the client.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Zone {
+    /// A stranger: nothing that it says about itself is believed.
+    Edge,
+    /// A proxy of ours, if its address is on the list; else a stranger.
+    TrustedProxy(TrustedProxy),
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        defaults::ZONE
+    }
+}
+
+/// Proxies whose forwarding fields are believed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedProxy {
+    /// Networks (`10.1.2.0/24`, `2001:db8::/32`) or single addresses, 1 to 256 of them. No default: private
+    /// addresses are no proof of anything (CVE-2024-45806).
+    pub addresses: Vec<String>,
+    /// Further fields that such a peer may send, as in `cf-connecting-ip` or `x-ssl-client-*`.
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
+/// What clients may send.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestConfig {
+    /// What happens to a malformed or ambiguous request. Limits are enforced in every mode: they bound the filter's
+    /// own work. Default: `enforce`.
+    pub mode: Mode,
+    /// Names, or prefixes with a final `*`, that are removed besides the lists of [`crate::data`].
+    pub remove: Vec<String>,
+    /// Names, or prefixes with a final `*`, that any client may send although the lists name them.
+    pub keep: Vec<String>,
+    /// Header fields, 1 to 1000. Default: 100.
+    pub max_headers: usize,
+    /// All names and values together, `"1KiB"` to `"1MiB"`. Default: `"32KiB"`.
+    pub max_header_bytes: ByteSize,
+    /// One value, `"256B"` to `"1MiB"`. Default: `"8KiB"`.
+    pub max_value: ByteSize,
+    /// One name, `"32B"` to `"8KiB"`. Default: `"256B"`.
+    pub max_name: ByteSize,
+    /// The request target with its query, `"256B"` to `"1MiB"`. Default: `"8KiB"`.
+    pub max_path: ByteSize,
+    /// Parameters of the query, 0 to 10000. Default: 200.
+    pub max_query_parameters: usize,
+}
+
+impl Default for RequestConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            remove: Vec::new(),
+            keep: Vec::new(),
+            max_headers: defaults::MAX_HEADERS,
+            max_header_bytes: defaults::max_header_bytes(),
+            max_value: defaults::max_value(),
+            max_name: defaults::max_name(),
+            max_path: defaults::max_path(),
+            max_query_parameters: defaults::MAX_QUERY_PARAMETERS,
+        }
+    }
+}
+
+/// What clients get.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResponseConfig {
+    /// The set of security fields to begin with. Default: `api`.
+    pub profile: Profile,
+    /// Fields that every response gets, whatever the upstream said. Replaces the profile's field of that name.
+    pub set: BTreeMap<String, String>,
+    /// Fields that a response gets if it has none of that name. Replaces the profile's field of that name.
+    pub add: BTreeMap<String, String>,
+    /// Names, or prefixes with a final `*`, that are removed besides the lists of [`crate::data`].
+    pub remove: Vec<String>,
+    /// Names, or prefixes with a final `*`, that stay as the upstream sent them: neither removed nor set.
+    pub keep: Vec<String>,
+}
+
+/// A set of security response fields.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// For JSON and gRPC: see [`crate::data::API_PROFILE`].
+    Api,
+    /// Nothing but what `set` and `add` say.
+    None,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        defaults::PROFILE
+    }
+}

@@ -1,0 +1,45 @@
+//! Every default, with its reason.
+
+use portcullis_core::config::ByteSize;
+
+use crate::config::{Profile, Zone};
+
+/// The peer is a stranger: trusting one by default is how spoofed headers get in (CVE-2024-45806).
+pub const ZONE: Zone = Zone::Edge;
+
+/// The only profile there is yet.
+pub const PROFILE: Profile = Profile::Api;
+
+/// Envoy's own default; browsers send about 20.
+pub const MAX_HEADERS: usize = 100;
+
+/// Query parameters; forms that are longer belong into a body.
+pub const MAX_QUERY_PARAMETERS: usize = 200;
+
+/// Half of Envoy's default of 60 KiB, and what most servers behind it take.
+#[must_use]
+pub fn max_header_bytes() -> ByteSize {
+    kib(32)
+}
+
+/// A token with many roles is about 4 KiB; application servers begin to fail at 8 KiB.
+#[must_use]
+pub fn max_value() -> ByteSize {
+    kib(8)
+}
+
+/// The longest registered field name has 40 bytes.
+#[must_use]
+pub fn max_name() -> ByteSize {
+    ByteSize::new(256)
+}
+
+/// RFC 9110 section 4.1 asks servers for at least 8,000 octets.
+#[must_use]
+pub fn max_path() -> ByteSize {
+    kib(8)
+}
+
+fn kib(count: usize) -> ByteSize {
+    ByteSize::new(count.saturating_mul(1024))
+}

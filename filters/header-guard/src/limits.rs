@@ -1,0 +1,157 @@
+//! How large a request may be.
+
+use std::fmt::Display;
+
+use portcullis_core::config::ByteSize;
+use portcullis_core::{ConfigError, Denial, Request};
+
+use crate::config::RequestConfig;
+use crate::denials;
+
+const MIB: usize = 1024 * 1024;
+
+/// Bounds of a request's size.
+#[derive(Debug)]
+pub struct Limits {
+    headers: usize,
+    header_bytes: usize,
+    value: usize,
+    name: usize,
+    path: usize,
+    query_parameters: usize,
+}
+
+impl Limits {
+    /// Checks the configured limits themselves.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a limit out of its bounds.
+    pub fn new(config: &RequestConfig) -> Result<Self, ConfigError> {
+        let size = |name, found: ByteSize, min, max| {
+            within(name, found, ByteSize::new(min), ByteSize::new(max)).map(ByteSize::get)
+        };
+        Ok(Self {
+            headers: within("max_headers", config.max_headers, 1, 1000)?,
+            header_bytes: size("max_header_bytes", config.max_header_bytes, 1024, MIB)?,
+            value: size("max_value", config.max_value, 256, MIB)?,
+            name: size("max_name", config.max_name, 32, 8192)?,
+            path: size("max_path", config.max_path, 256, MIB)?,
+            query_parameters: within("max_query_parameters", config.max_query_parameters, 0, 10_000)?,
+        })
+    }
+
+    /// Compares a request with the limits; looks at no more fields than are allowed.
+    ///
+    /// # Errors
+    /// 431, 414 or 400.
+    pub fn check(&self, request: &Request) -> Result<(), Denial> {
+        if request.headers().iter().filter(|(name, _)| !name.starts_with(b":")).count() > self.headers {
+            return Err(denials::too_many());
+        }
+        let mut total = 0_usize;
+        for (name, value) in request.headers().iter() {
+            total = total.saturating_add(name.len()).saturating_add(value.len());
+            if name == b":path" {
+                if value.len() > self.path {
+                    return Err(denials::target_too_long());
+                }
+            } else if value.len() > self.value {
+                return Err(denials::too_large("max_value"));
+            }
+            if name.len() > self.name {
+                return Err(denials::too_large("max_name"));
+            }
+        }
+        if total > self.header_bytes {
+            return Err(denials::too_large("max_header_bytes"));
+        }
+        let parameters = request
+            .query()
+            .filter(|query| !query.is_empty())
+            .map_or(0, |query| query.iter().filter(|byte| **byte == b'&').count().saturating_add(1));
+        if parameters > self.query_parameters { Err(denials::too_many_parameters()) } else { Ok(()) }
+    }
+}
+
+fn within<T: PartialOrd + Display>(name: &str, found: T, min: T, max: T) -> Result<T, ConfigError> {
+    if (&min..=&max).contains(&&found) {
+        return Ok(found);
+    }
+    Err(ConfigError::new(name, format!("expected {min} to {max}, found {found}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_core::config;
+    use portcullis_core::headers::Headers;
+
+    use super::*;
+
+    fn reason(limits: &Limits, fields: &[(String, String)]) -> (u16, &'static str) {
+        let headers: Headers =
+            fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        match limits.check(&Request::new(headers, true)) {
+            Ok(()) => (200, ""),
+            Err(denial) => (denial.status, denial.reason.as_str()),
+        }
+    }
+
+    fn limits(config: &str) -> Result<Limits, ConfigError> {
+        Limits::new(&config::load(config.as_bytes())?)
+    }
+
+    fn fields(count: usize, name: usize, value: usize) -> Vec<(String, String)> {
+        (0..count).map(|_| ("n".repeat(name), "v".repeat(value))).collect()
+    }
+
+    // covers: HG-SYN-04, ENV-HDR-22, ENV-HDR-23
+    #[test]
+    fn counts_and_sizes_end_exactly_at_their_limits() {
+        let defaults = limits("{}").unwrap();
+        for (name, fields, expected) in [
+            ("100 fields", fields(100, 1, 1), (200, "")),
+            ("101 fields", fields(101, 1, 1), (431, "header.too_many")),
+            ("20,000 cookie crumbs", fields(20_000, 6, 3), (431, "header.too_many")),
+            ("name of 256 bytes", fields(1, 256, 1), (200, "")),
+            ("name of 257 bytes", fields(1, 257, 1), (431, "header.too_large")),
+            ("value of 8 KiB", fields(1, 1, 8192), (200, "")),
+            ("value of 8 KiB and one", fields(1, 1, 8193), (431, "header.too_large")),
+            ("32 KiB", fields(16, 48, 2000), (200, "")),
+            ("32 KiB and 16", fields(16, 49, 2000), (431, "header.too_large")),
+        ] {
+            assert_eq!(reason(&defaults, &fields), expected, "{name}");
+        }
+    }
+
+    // covers: HG-SYN-05
+    #[test]
+    fn targets_and_queries_end_exactly_at_their_limits() {
+        let defaults = limits("{}").unwrap();
+        let parameters = |count: usize| format!("/?{}", vec!["a=b"; count].join("&"));
+        for (name, target, expected) in [
+            ("8 KiB", format!("/{}", "a".repeat(8191)), (200, "")),
+            ("8 KiB and one", format!("/{}", "a".repeat(8192)), (414, "header.target_too_long")),
+            ("200 parameters", parameters(200), (200, "")),
+            ("201 parameters", parameters(201), (400, "header.too_many_parameters")),
+            ("empty query", "/?".to_owned(), (200, "")),
+        ] {
+            assert_eq!(reason(&defaults, &[(":path".to_owned(), target)]), expected, "{name}");
+        }
+        let none = limits(r#"{"max_query_parameters": 0}"#).unwrap();
+        assert_eq!(reason(&none, &[(":path".into(), "/?".into())]), (200, ""));
+        assert_eq!(reason(&none, &[(":path".into(), "/?a".into())]), (400, "header.too_many_parameters"));
+    }
+
+    #[test]
+    fn limits_have_bounds_themselves() {
+        for (config, expected) in [
+            (r#"{"max_headers": 0}"#, "max_headers: expected 1 to 1000, found 0"),
+            (r#"{"max_headers": 1001}"#, "max_headers: expected 1 to 1000, found 1001"),
+            (r#"{"max_value": "2MiB"}"#, "max_value: expected 256B to 1MiB, found 2MiB"),
+            (r#"{"max_name": "1B"}"#, "max_name: expected 32B to 8KiB, found 1B"),
+            (r#"{"max_query_parameters": 10001}"#, "max_query_parameters: expected 0 to 10000, found 10001"),
+        ] {
+            assert_eq!(limits(config).unwrap_err().to_string(), expected);
+        }
+    }
+}

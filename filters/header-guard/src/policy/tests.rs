@@ -1,0 +1,114 @@
+use super::*;
+
+fn load(document: &str) -> Result<Policy, String> {
+    Policy::load(document.as_bytes()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn nothing_is_a_full_configuration() {
+    assert!(load("").is_ok());
+    assert!(load("{}").is_ok());
+    assert!(load(r#"{"zone": "edge"}"#).is_ok());
+}
+
+// covers: ENV-HDR-08
+#[test]
+fn a_proxy_is_trusted_by_its_address_only() {
+    let policy = load(r#"{"zone": {"trusted_proxy": {"addresses": ["10.1.2.0/24"]}}}"#).unwrap();
+    for (address, expected) in [
+        (Some("10.1.2.3"), Peer::TrustedProxy),
+        (Some("10.1.3.3"), Peer::Stranger),
+        (Some("192.168.0.1"), Peer::Stranger),
+        (None, Peer::Stranger),
+    ] {
+        assert_eq!(policy.peer(|| Some(address?.parse().unwrap())), expected, "{address:?}");
+    }
+    // At the edge the proxy is not even asked.
+    assert_eq!(load("{}").unwrap().peer(|| panic!("asked for the address")), Peer::Stranger);
+}
+
+#[test]
+fn mistakes_are_named_by_their_path() {
+    for (document, expected) in [
+        (
+            r#"{"zone": {"trusted_proxy": {"addresses": ["x"]}}}"#,
+            "zone.trusted_proxy.addresses[0]: expected a network",
+        ),
+        (
+            r#"{"zone": {"trusted_proxy": {"addresses": []}}}"#,
+            "zone.trusted_proxy.addresses: expected 1 to 256",
+        ),
+        (
+            r#"{"zone": {"trusted_proxy": {"addresses": ["::1"], "keep": ["*"]}}}"#,
+            "zone.trusted_proxy.keep[0]: ",
+        ),
+        (r#"{"request": {"max_headers": 0}}"#, "request.max_headers: expected 1 to 1000"),
+        (r#"{"request": {"keep": ["a b"]}}"#, "request.keep[0]: expected a header name"),
+        (r#"{"response": {"set": {"a": ""}}}"#, "response.set.a: expected printable"),
+        (r#"{"respnse": {}}"#, "respnse: expected one of `zone`"),
+        (r#"{"request": {"max_value": 8192}}"#, "request.max_value: "),
+        (r#"{"zone": "mesh"}"#, "zone: "),
+    ] {
+        let error = load(document).unwrap_err();
+        assert!(error.starts_with(expected), "{document}: {error}");
+    }
+}
+
+#[test]
+fn limits_hold_in_every_mode_and_the_rest_follows_the_mode() {
+    for (mode, expected) in [("enforce", Mode::Enforce), ("report", Mode::Report), ("off", Mode::Off)] {
+        let policy = load(&format!(r#"{{"request": {{"mode": "{mode}", "max_headers": 2}}}}"#)).unwrap();
+        let judge = |fields: &[(&str, &str)]| {
+            let request = Request::new(fields.iter().copied().collect(), false);
+            policy.judge(&request, Peer::Stranger, &mut |_| {}).map(|(mode, denial)| (mode, denial.status))
+        };
+        assert_eq!(judge(&[("content-length", "x")]), Some((expected, 400)));
+        assert_eq!(judge(&[("a", ""), ("b", ""), ("c", "")]), Some((Mode::Enforce, 431)));
+        assert_eq!(judge(&[("a", ""), ("b", "")]), None);
+    }
+}
+
+// covers: HG-RSP-03
+#[test]
+fn tls_is_what_a_trusted_proxy_says_and_what_a_stranger_cannot_say_alone() {
+    for (scheme, forwarded, stranger, proxy) in [
+        ("https", None, true, true),
+        ("http", None, false, false),
+        ("https", Some("https"), true, true),
+        ("https", Some("http"), false, false),
+        ("http", Some("https"), false, true),
+    ] {
+        let fields =
+            [(":scheme", scheme)].into_iter().chain(forwarded.map(|value| ("x-forwarded-proto", value)));
+        let headers: Headers = fields.collect();
+        assert_eq!(is_secure(&headers, Peer::Stranger), stranger, "{scheme} {forwarded:?}");
+        assert_eq!(is_secure(&headers, Peer::TrustedProxy), proxy, "{scheme} {forwarded:?}");
+    }
+    let two = [(":scheme", "https"), ("x-forwarded-proto", "https"), ("x-forwarded-proto", "https")];
+    assert!(!is_secure(&two.into_iter().collect(), Peer::TrustedProxy));
+}
+
+/// The examples of the user's page must be true.
+#[test]
+fn every_example_of_the_page_is_accepted() {
+    let page = include_str!("../../../../docs/header-guard.md");
+    let examples: Vec<&str> =
+        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        load(example).unwrap_or_else(|error| panic!("{error} in {example}"));
+    }
+}
+
+/// The lists of the user's page must be whole.
+#[test]
+fn the_page_names_every_field() {
+    let page = include_str!("../../../../docs/header-guard.md");
+    let stripped = crate::data::STRIPPED.iter().map(|(name, _)| *name);
+    let singles = crate::data::KNOWN.iter().map(|(name, ..)| *name);
+    let leaking = crate::data::LEAKING.iter().copied();
+    let profile = crate::data::API_PROFILE.iter().flat_map(|(name, value, _)| [*name, *value]);
+    for text in stripped.chain(singles).chain(leaking).chain(profile).chain([crate::data::VERSION]) {
+        assert!(page.contains(&format!("`{text}`")), "{text}");
+    }
+}

@@ -1,0 +1,386 @@
+//! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused.
+
+use std::net::IpAddr;
+
+use portcullis_core::headers::Headers;
+use portcullis_core::{ConfigError, Denial, Request};
+
+use crate::bytes::{self, NameForm, list};
+use crate::config::RequestConfig;
+use crate::data::{Copies, KNOWN, STRIPPED};
+use crate::denials;
+use crate::names::{Builder, NameTable, Pattern};
+use crate::policy::{Edit, patterns};
+use crate::syntax::{Fault, Syntax, is_request_id};
+
+/// Ranges of one `Range` field; more are removed, as a server may ignore the field (RFC 9110 section 14.2).
+const MAX_RANGES: usize = 16;
+
+/// Fields that configuration cannot remove: without them a request has no meaning, or another one.
+const INDISPENSABLE: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
+
+/// What `Connection` may name without harm: what belongs to the connection anyway.
+const CONNECTION_OPTIONS: [&[u8]; 8] = [
+    b"close",
+    b"http2-settings",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
+/// What is done with a field.
+#[derive(Clone, Copy, Debug, Default)]
+struct Treatment {
+    strip: bool,
+    /// A bit of its own if a second copy is refused, else 0.
+    single: u64,
+    syntax: Option<Syntax>,
+    /// The name in [`KNOWN`], for the answer to the client.
+    name: &'static str,
+    special: Option<Special>,
+}
+
+/// Fields whose rules look at more than one value, after the pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    ForwardedFor,
+    ForwardedProto,
+    RequestId,
+    TraceParent,
+    Connection,
+    Te,
+    Range,
+    ContentLength,
+    TransferEncoding,
+}
+
+const SPECIAL: [(&str, Special); 8] = [
+    ("x-request-id", Special::RequestId),
+    ("traceparent", Special::TraceParent),
+    ("connection", Special::Connection),
+    ("upgrade", Special::Connection),
+    ("te", Special::Te),
+    ("range", Special::Range),
+    ("content-length", Special::ContentLength),
+    ("transfer-encoding", Special::TransferEncoding),
+];
+
+/// What Envoy writes itself at the edge: only its own entry of these fields is kept.
+const REWRITTEN: [(&str, Special); 2] =
+    [("x-forwarded-for", Special::ForwardedFor), ("x-forwarded-proto", Special::ForwardedProto)];
+
+/// What the pass has met.
+#[derive(Clone, Copy, Default)]
+struct Met {
+    singles: u64,
+    specials: u16,
+}
+
+impl Met {
+    const fn bit(special: Special) -> u16 {
+        match special {
+            Special::ForwardedFor => 1,
+            Special::ForwardedProto => 1 << 1,
+            Special::RequestId => 1 << 2,
+            Special::TraceParent => 1 << 3,
+            Special::Connection => 1 << 4,
+            Special::Te => 1 << 5,
+            Special::Range => 1 << 6,
+            Special::ContentLength => 1 << 7,
+            Special::TransferEncoding => 1 << 8,
+        }
+    }
+
+    const fn has(self, special: Special) -> bool {
+        self.specials & Self::bit(special) != 0
+    }
+}
+
+/// The rules for requests of one kind of peer.
+#[derive(Debug)]
+pub struct Rules {
+    table: NameTable<Treatment>,
+}
+
+impl Rules {
+    /// Rules for strangers, or for a trusted proxy that may also send the fields of `trusted`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for what is no name, for a name that is to be both removed and kept, and for one that a
+    /// request can't do without.
+    pub fn new(config: &RequestConfig, trusted: Option<&[Pattern]>) -> Result<Self, ConfigError> {
+        let remove = patterns("remove", &config.remove)?;
+        let keep = patterns("keep", &config.keep)?;
+        for (index, pattern) in remove.iter().enumerate() {
+            let problem = if INDISPENSABLE.iter().any(|name| pattern.covers(&Pattern::Exact(name.to_vec()))) {
+                "expected a field that a request can do without"
+            } else if keep.contains(pattern) {
+                "expected a name that is not in `keep` too"
+            } else {
+                continue;
+            };
+            return Err(ConfigError::new(format!("remove[{index}]"), problem));
+        }
+        let mut table = known_fields();
+        for (name, group) in STRIPPED {
+            let believed = trusted.is_some() && group.is_a_trusted_proxys();
+            if let (false, Ok(pattern)) = (believed, Pattern::parse(name)) {
+                table.change(&pattern, |treatment| treatment.strip = true);
+            }
+        }
+        if trusted.is_none() {
+            for (name, special) in REWRITTEN {
+                let own = Treatment { special: Some(special), ..Treatment::default() };
+                table.change(&Pattern::Exact(name.into()), |treatment| *treatment = own);
+            }
+        }
+        let kept = keep.into_iter().chain(trusted.unwrap_or_default().iter().cloned());
+        let mut operators: Vec<(Pattern, bool)> = kept.map(|pattern| (pattern, false)).collect();
+        operators.extend(remove.into_iter().map(|pattern| (pattern, true)));
+        // The wide before the narrow, so that the narrow has the last word.
+        operators.sort();
+        for (pattern, strip) in operators {
+            table.change(&pattern, |treatment| {
+                treatment.strip = strip;
+                // Removed or kept, the field is not rewritten.
+                treatment.special = treatment
+                    .special
+                    .filter(|special| !matches!(special, Special::ForwardedFor | Special::ForwardedProto));
+            });
+        }
+        Ok(Self { table: table.build() })
+    }
+
+    /// Looks at every field of a request once. The edits remove and rewrite what this peer may not say; the denial
+    /// is the first reason to refuse the request, if there is one. Doing it again to what comes out of it changes
+    /// nothing more, and fields that no list names stay as they are, in their order.
+    pub fn inspect(&self, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<Denial> {
+        let mut met = Met::default();
+        let mut denial = None;
+        for (name, value) in request.headers().iter() {
+            if let Err(found) = self.inspect_field(name, value, &mut met, edit) {
+                denial.get_or_insert(found);
+            }
+        }
+        denial = denial.or_else(|| framing(request, met));
+        if [&b"TRACE"[..], b"TRACK"].iter().any(|method| request.method().eq_ignore_ascii_case(method)) {
+            denial.get_or_insert_with(denials::method_not_allowed);
+        }
+        let refused = self.inspect_together(request.headers(), met, edit);
+        denial.or(refused)
+    }
+
+    fn inspect_field(
+        &self,
+        name: &[u8],
+        value: &[u8],
+        met: &mut Met,
+        edit: &mut dyn FnMut(Edit<'_>),
+    ) -> Result<(), Denial> {
+        let form = bytes::name_form(name);
+        let treatment = self.table.find(name);
+        match treatment {
+            Some(treatment) => {
+                if treatment.strip {
+                    edit(Edit::Remove(name));
+                }
+                met.specials |= treatment.special.map_or(0, Met::bit);
+                if met.singles & treatment.single != 0 {
+                    return Err(denials::duplicate(treatment.name));
+                }
+                met.singles |= treatment.single;
+            }
+            // CGI, WSGI and PHP read `x_user_id` as `x-user-id`: a second way to every name on the lists.
+            None if form == NameForm::Underscore => edit(Edit::Remove(name)),
+            // A pseudo-header that requests don't have.
+            None if name.starts_with(b":") => return Err(denials::invalid_name()),
+            None => {}
+        }
+        if form == NameForm::Invalid {
+            return Err(denials::invalid_name());
+        }
+        if let Some((treatment, syntax)) =
+            treatment.and_then(|treatment| Some((treatment, treatment.syntax?)))
+            && let Err(fault) = syntax.check(value)
+        {
+            return Err(faulty(treatment.name, syntax, fault));
+        }
+        if bytes::has_control(value) { Err(denials::control_character()) } else { Ok(()) }
+    }
+
+    /// The rules that look at several fields, or at all of one name; only for names that are there.
+    fn inspect_together(
+        &self,
+        headers: &Headers,
+        met: Met,
+        edit: &mut dyn FnMut(Edit<'_>),
+    ) -> Option<Denial> {
+        if met.has(Special::ForwardedFor) {
+            keep_last_forwarded_for(headers, edit);
+        }
+        if met.has(Special::ForwardedProto) {
+            agree_on_scheme(headers, edit);
+        }
+        if met.has(Special::RequestId) {
+            keep_single(headers, "x-request-id", is_request_id, edit);
+        }
+        if met.has(Special::TraceParent) {
+            keep_single(headers, "traceparent", |value| !value.contains(&b','), edit);
+        }
+        if met.has(Special::Te) {
+            keep_trailers_only(headers, edit);
+        }
+        if met.has(Special::Range) {
+            keep_single(headers, "range", |value| list(value).count() <= MAX_RANGES, edit);
+        }
+        if met.has(Special::Connection) { self.inspect_connection(headers, edit) } else { None }
+    }
+
+    /// `Connection` and `Upgrade` are for this hop; what is left of them is a WebSocket's handshake. A field that
+    /// `Connection` names goes too (RFC 9110 section 7.6.1), but a client that names a field which this or another
+    /// filter judges wants the next hop to drop it.
+    fn inspect_connection(&self, headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) -> Option<Denial> {
+        let mut upgrades = false;
+        let mut denial = None;
+        for option in headers.all(b"connection").flat_map(list) {
+            let option = option.to_ascii_lowercase();
+            upgrades |= option == b"upgrade";
+            if CONNECTION_OPTIONS.contains(&option.as_slice()) {
+                continue;
+            }
+            if self.table.find(&option).is_some() {
+                denial = Some(denials::connection());
+            } else if headers.contains(&option) {
+                edit(Edit::Remove(&option));
+            }
+        }
+        let to_websocket = headers
+            .single(b"upgrade")
+            .ok()
+            .flatten()
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+        if !(upgrades && to_websocket) {
+            remove_if_present(headers, b"connection", edit);
+            remove_if_present(headers, b"upgrade", edit);
+        } else if !headers
+            .single(b"connection")
+            .ok()
+            .flatten()
+            .is_some_and(|v| v.eq_ignore_ascii_case(b"upgrade"))
+        {
+            edit(Edit::Set(b"connection", b"upgrade"));
+        }
+        denial
+    }
+}
+
+/// The table of [`KNOWN`], nothing stripped yet.
+fn known_fields() -> Builder<Treatment> {
+    let mut table = Builder::new();
+    let mut bit = 1_u64;
+    let mut authority = 0;
+    for (name, copies, syntax) in KNOWN {
+        let single = match (*name, copies) {
+            // Two names of one thing.
+            ("host", _) => authority,
+            (_, Copies::One) => bit,
+            (_, Copies::Many) => 0,
+        };
+        if *name == ":authority" {
+            authority = single;
+        }
+        if single == bit {
+            bit = bit.rotate_left(1);
+        }
+        let special = SPECIAL.iter().find(|(special, _)| special == name).map(|(_, special)| *special);
+        let known = Treatment { strip: false, single, syntax: Some(*syntax), name, special };
+        table.change(&Pattern::Exact(name.as_bytes().to_vec()), |treatment| *treatment = known);
+    }
+    table
+}
+
+fn faulty(name: &str, syntax: Syntax, fault: Fault) -> Denial {
+    match (fault, syntax) {
+        (Fault::Duplicate, _) => denials::duplicate(name),
+        (Fault::Invalid, Syntax::Host) => denials::invalid_host(),
+        (Fault::Invalid, Syntax::Expect) => denials::expectation(),
+        (Fault::Invalid, Syntax::Length | Syntax::Chunked) => denials::framing(name, "syntax"),
+        (Fault::Invalid, _) => denials::invalid_value(name),
+    }
+}
+
+/// Where the body ends must be said in one way, and truthfully: everything else is request smuggling (RFC 9112
+/// section 6.3). The proxy's codec refuses these too; this is the second net.
+fn framing(request: &Request, met: Met) -> Option<Denial> {
+    if !met.has(Special::ContentLength) {
+        return None;
+    }
+    if met.has(Special::TransferEncoding) {
+        return Some(denials::framing("transfer-encoding", "with_content_length"));
+    }
+    let announces_body = request.headers().all(b"content-length").any(|length| length != b"0");
+    (request.end_of_stream() && announces_body).then(|| denials::framing("content-length", "without_body"))
+}
+
+/// Envoy appends its peer on the right; whatever stands left of it is the client's word.
+fn keep_last_forwarded_for(headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+    let name = b"x-forwarded-for";
+    let value = headers.all(name).last().unwrap_or_default();
+    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    let is_address = std::str::from_utf8(last).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
+    if !is_address {
+        edit(Edit::Remove(name));
+    } else if headers.single(name) != Ok(Some(last)) {
+        edit(Edit::Set(name, last));
+    }
+}
+
+/// Envoy writes both `:scheme` and `x-forwarded-proto`. Where they differ one is the client's; then, and for
+/// anything unknown, nobody is told that the connection was encrypted.
+fn agree_on_scheme(headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+    let name = b"x-forwarded-proto";
+    let value = headers.single(name);
+    let encrypted = value == Ok(Some(b"https")) && headers.first(b":scheme") == Some(b"https");
+    if !encrypted && value != Ok(Some(b"http")) {
+        edit(Edit::Set(name, b"http"));
+    }
+}
+
+/// Removes a field that is not single and valid; the request goes on without it.
+fn keep_single(
+    headers: &Headers,
+    name: &str,
+    is_valid: impl Fn(&[u8]) -> bool,
+    edit: &mut dyn FnMut(Edit<'_>),
+) {
+    let single = headers.single(name.as_bytes()).ok().flatten();
+    if !single.is_some_and(is_valid) {
+        edit(Edit::Remove(name.as_bytes()));
+    }
+}
+
+/// `TE: trailers` is what gRPC needs; other transfer codings are between two hops (RFC 9110 section 10.1.4).
+fn keep_trailers_only(headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+    let name = b"te";
+    if headers.single(name) == Ok(Some(b"trailers")) {
+        return;
+    }
+    let mut options = headers.all(name).flat_map(list);
+    let change = match options.any(|option| option.eq_ignore_ascii_case(b"trailers")) {
+        true => Edit::Set(name, b"trailers"),
+        false => Edit::Remove(name),
+    };
+    edit(change);
+}
+
+fn remove_if_present(headers: &Headers, name: &[u8], edit: &mut dyn FnMut(Edit<'_>)) {
+    if headers.contains(name) {
+        edit(Edit::Remove(name));
+    }
+}
+
+#[cfg(test)]
+mod tests;
