@@ -1,0 +1,111 @@
+# Every command a person needs. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+FILTERS := audit header-guard jwt-auth rate-limit schema-guard
+MODULES := $(FILTERS) suite
+# Modules for tests and benchmarks only; they land in dist/test/.
+TEST_MODULES := panic-probe noop
+
+CARGO ?= cargo
+WASM_TARGET := wasm32-wasip1
+RELEASE_DIR := target/$(WASM_TARGET)/release
+PYTHON := .venv/bin/python
+# Paths of the machine that builds must not end up in a module.
+export RUSTFLAGS_WASM := --remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$(HOME)=~
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: rust-target python ## Install what is missing: wasm target, Python packages, Envoy
+
+.PHONY: rust-target
+rust-target:
+	@command -v rustup >/dev/null || { echo "rustup is missing: install it from https://rustup.rs"; exit 1; }
+	@# Installs the pinned toolchain where it is missing, and adds the wasm targets.
+	@rustup toolchain list | grep -q "^$(TOOLCHAIN)" || rustup toolchain install $(TOOLCHAIN) --profile minimal --component rustfmt,clippy
+	@for target in wasm32-wasip1 wasm32-unknown-unknown; do \
+	  rustup target list --installed | grep -qx $$target || { echo "installing target $$target"; rustup -q target add $$target; }; done
+TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+
+.PHONY: python
+python:
+	@tests/tools/setup.sh
+
+.PHONY: build
+build: rust-target ## Compile the filters to dist/NAME.wasm
+	@mkdir -p dist
+	@echo "building $(MODULES)"
+	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
+	  $(addprefix -p portcullis-,$(FILTERS)) $(addsuffix /module,$(addprefix --features portcullis-,$(FILTERS)))
+	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
+	  -p portcullis-suite --features portcullis-suite/module
+	@for name in $(MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/$$name.wasm; done
+	@$(MAKE) --no-print-directory sizes
+
+.PHONY: build-test-modules
+build-test-modules: rust-target
+	@mkdir -p dist/test
+	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
+	  $(addprefix -p portcullis-,$(TEST_MODULES)) $(addsuffix /module,$(addprefix --features portcullis-,$(TEST_MODULES)))
+	@for name in $(TEST_MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/test/$$name.wasm; done
+
+.PHONY: sizes
+sizes: ## Compare the sizes of the modules with their budgets
+	@tests/tools/sizes.sh
+
+.PHONY: demo
+demo: setup build ## Start everything, show what is let through and what is refused, and stop
+	@$(PYTHON) examples/demo.py
+
+.PHONY: demo-up
+demo-up: setup build ## The same, left running for you to try
+	@$(PYTHON) examples/demo.py --up
+
+.PHONY: demo-docker
+demo-docker: setup build ## The same by Docker Compose with the official Envoy image
+	docker compose -f envoy-config/docker-compose.yaml up --abort-on-container-exit --exit-code-from demo
+
+.PHONY: test
+test: setup build build-test-modules test-native test-wasm test-e2e cases ## Run every test
+
+.PHONY: test-native
+test-native: rust-target ## Unit and property tests
+	@echo "unit and property tests"
+	@$(CARGO) test --locked --quiet --workspace
+
+.PHONY: test-wasm
+test-wasm: rust-target ## The pure logic again in a wasm engine, under node
+	@tests/tools/test-wasm.sh
+
+.PHONY: test-e2e
+test-e2e: python ## Cases against real Envoy
+	@$(PYTHON) -m pytest -q tests/e2e $(if $(FILTER),-k $(FILTER))
+
+.PHONY: cases
+cases: python ## Which requirements are covered, not applicable, open
+	@$(PYTHON) tests/tools/cases.py
+
+.PHONY: bench
+bench: setup build build-test-modules ## Ratios against Envoy's own filters (needs wrk)
+	@$(PYTHON) tests/bench/bench.py
+
+.PHONY: lint
+lint: rust-target ## Format and clippy
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## Build the API documentation
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --quiet --workspace --no-deps
+
+.PHONY: deny
+deny: ## Licences, sources and duplicates of the dependencies
+	@tests/tools/deny.sh
+
+.PHONY: clean
+clean: ## Remove what the build made
+	rm -rf target dist .run
