@@ -7,8 +7,8 @@
 pub const OK: u32 = 0;
 /// Status 1: there is no such value.
 pub const NOT_FOUND: u32 = 1;
-/// Status 7: compare-and-swap lost.
-pub const CAS_MISMATCH: u32 = 7;
+/// Status 8: compare-and-swap lost.
+pub const CAS_MISMATCH: u32 = 8;
 /// Status 10: what a proxy answers to calls that its capability list forbids; ours for answers that make no sense.
 pub const INTERNAL_FAILURE: u32 = 10;
 

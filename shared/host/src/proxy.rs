@@ -177,10 +177,7 @@ impl Host for Proxy {
         // SAFETY: pointers and lengths of live slices.
         let status =
             unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
-        if status == abi::CAS_MISMATCH {
-            return Err(SharedDataError::Conflict);
-        }
-        Ok(check("proxy_set_shared_data", status)?)
+        swapped(status)
     }
 
     fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError> {
@@ -404,6 +401,14 @@ const fn check(call: &'static str, status: u32) -> Result<(), HostError> {
     if status == abi::OK { Ok(()) } else { Err(HostError { call, status }) }
 }
 
+/// Whether a compare-and-swap took place.
+fn swapped(status: u32) -> Result<(), SharedDataError> {
+    match status {
+        abi::CAS_MISMATCH => Err(SharedDataError::Conflict),
+        status => Ok(check("proxy_set_shared_data", status)?),
+    }
+}
+
 /// Whether there is a value; NotFound is an answer, everything else an error.
 const fn found(call: &'static str, status: u32) -> Result<bool, HostError> {
     match status {
@@ -433,6 +438,18 @@ mod tests {
             (Duration::MAX, i32::MAX.unsigned_abs()),
         ] {
             assert_eq!(whole_millis(duration), millis, "{duration:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_swap_is_a_conflict_and_every_other_failure_an_error() {
+        for (status, expected) in [
+            (0, Ok(())),
+            (8, Err(SharedDataError::Conflict)),
+            (7, Err(SharedDataError::Host(HostError { call: "proxy_set_shared_data", status: 7 }))),
+            (99, Err(SharedDataError::Host(HostError { call: "proxy_set_shared_data", status: 99 }))),
+        ] {
+            assert_eq!(swapped(status), expected, "{status}");
         }
     }
 
