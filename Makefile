@@ -67,7 +67,7 @@ demo-up: setup build ## The same, left running for you to try
 
 .PHONY: demo-docker
 demo-docker: setup build ## The same by Docker Compose with the official Envoy image
-	docker compose -f envoy-config/docker-compose.yaml up --abort-on-container-exit --exit-code-from demo
+	@$(PYTHON) examples/demo.py --docker
 
 .PHONY: test
 test: setup build build-test-modules test-native test-wasm test-e2e cases ## Run every test
@@ -94,7 +94,8 @@ bench: setup build build-test-modules ## Ratios against Envoy's own filters (nee
 	@$(PYTHON) tests/bench/bench.py
 
 .PHONY: lint
-lint: rust-target ## Format and clippy
+lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make
+	@$(PYTHON) envoy-config/parts/render.py --check
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
 

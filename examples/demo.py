@@ -215,7 +215,8 @@ def undocumented_requests(demo: Demo, alice: tuple):
     expect("a body that is not JSON", get("POST", "/orders", alice, JSON, body=b"{item}"),
            "schema-guard", 400, "schema.invalid_json")
     twice = b'{"item": "teapot", "quantity": 1, "quantity": 99}'
-    expect("one field twice", get("POST", "/orders", alice, JSON, body=twice), "schema-guard", 400, "schema.invalid_json")
+    expect("one field twice", get("POST", "/orders", alice, JSON, body=twice),
+           "schema-guard", 400, "schema.invalid_json")
     expect("a body of 100 KiB", get("POST", "/orders", alice, body={**TEAPOT, "note": "x" * 102_400}),
            "schema-guard", 413, "schema.body_too_large")
     expect("media type text/plain", get("POST", "/orders", alice, ("content-type", "text/plain"), body=b"teapot"),

@@ -49,7 +49,8 @@ def free_ports() -> dict:
 
 def find_envoy() -> str:
     beside = Path(sys.executable).parent / "envoy"  # of the PyPI package, in the same virtual environment
-    envoy = os.environ.get("ENVOY") or shutil.which("envoy") or (str(beside) if beside.exists() else None)
+    named = os.environ.get("ENVOY")
+    envoy = shutil.which(named) if named else shutil.which("envoy") or shutil.which(beside)
     if envoy is None:
         raise SystemExit("no envoy found: run `make setup`, put one on PATH, or name it: ENVOY=/path/to/envoy")
     return envoy
@@ -124,8 +125,9 @@ class Processes(Stack):
         self.start_service("idp")
         self.start_service("orders")
         # The modules' paths in the file are relative to the root. Log lines go out at once, not every 10 s.
-        self.run("envoy", [find_envoy(), "-c", str(self.folder / "envoy.yaml"), "--concurrency", "2", "--disable-hot-restart",
-                           "--file-flush-interval-msec", "20", "--log-level", "warning"], stdout=self.audit_log)
+        command = [find_envoy(), "-c", str(self.folder / "envoy.yaml"), "--concurrency", "2", "--disable-hot-restart",
+                   "--file-flush-interval-msec", "20", "--log-level", "warning"]
+        self.run("envoy", command, stdout=self.audit_log)
         self.wait_for_envoy()
         if self.ended():
             log = (self.folder / "envoy.log").read_text(errors="replace")
@@ -173,6 +175,9 @@ class Compose(Stack):
 
     def __init__(self):
         super().__init__("demo-docker", PORTS)
+        version = ["docker", "compose", "version"]
+        if shutil.which("docker") is None or subprocess.run(version, capture_output=True).returncode != 0:
+            raise SystemExit("docker with its plugin `compose` is needed")
         # The services write into mounted folders, so they run as the caller.
         self.environment = {**os.environ, "PORTCULLIS_USER": f"{os.getuid()}:{os.getgid()}"}
         self.log_reader = None

@@ -42,9 +42,8 @@ impl<V: Clone> TokenCache<V> {
         Some(value)
     }
 
-    /// Remembers a token.
+    /// Remembers a token. What an old half may still hold for it is never seen again.
     pub fn insert(&mut self, token: &[u8], value: V) {
-        self.old.remove(token);
         self.insert_boxed(token.into(), value);
     }
 

@@ -168,20 +168,21 @@ impl JwtAuth {
 
     /// Asks for newer keys, and tries again if another worker has fetched them already.
     fn want(&self, token: &[u8], provider: usize, need: Need, host: &dyn Host, now: UnixTime) -> Judgement {
-        let refusal = |retry_after| match need {
+        let refusal = |need, retry_after| match need {
             Need::Refresh => Refusal::KeysUnavailable { retry_after },
             Need::UnknownKey => Rejection::UnknownKey.into(),
         };
         let source = self.sources.get(provider);
         match source.map(|source| source.want(need, host, now)) {
-            Some(Wanted::Pending) => Judgement::Wait { provider, otherwise: refusal(1) },
-            Some(Wanted::NotNow { retry_after }) => Judgement::Refuse(refusal(retry_after)),
+            Some(Wanted::Pending) => Judgement::Wait { provider, otherwise: refusal(need, 1) },
+            Some(Wanted::NotNow { retry_after }) => Judgement::Refuse(refusal(need, retry_after)),
             Some(Wanted::Changed) => match self.verify(token, host, now) {
                 Ok(accepted) => Judgement::Accept(accepted),
                 Err(Failure::Refused(refusal)) => Judgement::Refuse(refusal),
-                Err(Failure::Keys { .. }) => Judgement::Refuse(refusal(1)),
+                // Keys there are now; whether this token names one of them is another question than before.
+                Err(Failure::Keys { need, .. }) => Judgement::Refuse(refusal(need, 1)),
             },
-            None => Judgement::Refuse(refusal(1)),
+            None => Judgement::Refuse(refusal(need, 1)),
         }
     }
 }
