@@ -186,7 +186,7 @@ def _local_ratelimit(requests: int) -> dict[str, Any]:
     bucket = {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": "1s" if requests > 1 else "3600s"}
     every = {"default_value": {"numerator": 100}}
     return _envoys(
-        "local_ratelimit", "LocalRateLimit", package="local_ratelimit",
+        "local_ratelimit", "LocalRateLimit",
         stat_prefix="local_ratelimit",
         # The bucket for requests without a descriptor; there are none.
         token_bucket={"max_tokens": UNREACHED, "tokens_per_fill": UNREACHED, "fill_interval": "1s"},
@@ -238,9 +238,8 @@ def _buffer() -> dict[str, Any]:
     return _envoys("buffer", "Buffer", max_request_bytes=1 << 20)
 
 
-def _envoys(name: str, message: str, *, package: str = "", **fields: Any) -> dict[str, Any]:
-    kind = f"{HTTP}{package or name}.v3.{message}"
-    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind, **fields}}
+def _envoys(name: str, message: str, **fields: Any) -> dict[str, Any]:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": f"{HTTP}{name}.v3.{message}", **fields}}
 
 
 def _ours(listener: str, module: str, document: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 //! Finds what is to be done with a field by its name: no hashing, a few comparisons.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::bytes;
@@ -68,23 +69,25 @@ impl<T: Copy + Default> Builder<T> {
     #[must_use]
     pub fn build(self) -> NameTable<T> {
         let mut exact = Vec::new();
-        let mut prefixes: Vec<Prefix<T>> = Vec::new();
-        // In the order of their bytes, which the search below relies on.
+        let mut prefixes = Vec::new();
         for (pattern, treatment) in self.0 {
             match pattern {
                 Pattern::Exact(name) => exact.push((name.into_boxed_slice(), treatment)),
-                Pattern::Prefix(text) => {
-                    let outer = prefixes.iter().rposition(|outer| text.starts_with(&outer.text));
-                    prefixes.push(Prefix { text: text.into_boxed_slice(), treatment, outer });
-                }
+                Pattern::Prefix(text) => prefixes.push((text.into_boxed_slice(), treatment)),
             }
         }
+        exact.sort_by_key(|(name, _)| name.len());
+        prefixes.sort_by_key(|(text, _)| Reverse(text.len()));
         let longest = exact.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        exact.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         let starts = (0..=longest.saturating_add(1))
             .map(|len| exact.partition_point(|(name, _)| name.len() < len))
             .collect();
-        NameTable { exact, starts, prefixes }
+        let tails = exact.iter().map(|(name, _)| last_word(name)).collect();
+        let heads = prefixes
+            .iter()
+            .map(|(text, _)| (first_word(text), first_word(&vec![0xff; text.len()])))
+            .collect();
+        NameTable { exact, tails, starts, prefixes, heads }
     }
 }
 
@@ -95,53 +98,64 @@ impl<T: Copy + Default> Default for Builder<T> {
 }
 
 /// Names and prefixes with what is to be done with them.
+///
+/// Most names of a request are in no table, so the search is for finding that out fast: a few comparisons of eight
+/// bytes at once.
 #[derive(Debug)]
 pub struct NameTable<T> {
-    /// By length, then bytes.
+    /// By length.
     exact: Vec<(Box<[u8]>, T)>,
+    /// The [`last_word`] of each name in `exact`: names differ more at their ends.
+    tails: Vec<u64>,
     /// Where in `exact` the names of each length begin.
     starts: Vec<usize>,
-    /// By bytes.
-    prefixes: Vec<Prefix<T>>,
-}
-
-#[derive(Debug)]
-struct Prefix<T> {
-    text: Box<[u8]>,
-    treatment: T,
-    /// The longest other prefix that this one begins with.
-    outer: Option<usize>,
+    /// The longest first.
+    prefixes: Vec<(Box<[u8]>, T)>,
+    /// The [`first_word`] of each prefix, and the bits of a name's first word to compare it with.
+    heads: Vec<(u64, u64)>,
 }
 
 impl<T> NameTable<T> {
     /// The treatment of a lower-case name: that of the exact name, else that of the longest prefix.
-    ///
-    /// At most about a dozen comparisons, whatever the name.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&T> {
         self.find_exact(name).or_else(|| self.find_prefix(name))
     }
 
-    fn find_exact(&self, name: &[u8]) -> Option<&T> {
+    /// The treatment of exactly this name.
+    #[must_use]
+    pub fn find_exact(&self, name: &[u8]) -> Option<&T> {
         let start = *self.starts.get(name.len())?;
         let end = *self.starts.get(name.len().checked_add(1)?)?;
-        let same_length = self.exact.get(start..end)?;
-        let at = same_length.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
-        same_length.get(at).map(|(_, treatment)| treatment)
+        let tail = last_word(name);
+        let same_length = self.tails.get(start..end)?.iter().zip(self.exact.get(start..end)?);
+        let mut candidates = same_length.filter(|(known, _)| **known == tail).map(|(_, entry)| entry);
+        candidates.find(|(known, _)| **known == *name).map(|(_, treatment)| treatment)
     }
 
-    fn find_prefix(&self, name: &[u8]) -> Option<&T> {
-        // Whatever sorts between a prefix of `name` and `name` itself begins with that prefix too. So the longest
-        // one is the last that does not sort behind `name`, or one that contains that one.
-        let mut at = self.prefixes.partition_point(|prefix| prefix.text.as_ref() <= name).checked_sub(1)?;
-        loop {
-            let prefix = self.prefixes.get(at)?;
-            if name.starts_with(&prefix.text) {
-                return Some(&prefix.treatment);
-            }
-            at = prefix.outer?;
-        }
+    /// The treatment of the longest prefix of a name.
+    #[must_use]
+    pub fn find_prefix(&self, name: &[u8]) -> Option<&T> {
+        let word = first_word(name);
+        let prefixes = self.heads.iter().zip(&self.prefixes);
+        let mut candidates =
+            prefixes.filter(|((head, mask), _)| word & mask == *head).map(|(_, entry)| entry);
+        candidates.find(|(text, _)| name.starts_with(text)).map(|(_, treatment)| treatment)
     }
+}
+
+/// The first eight bytes, zeros behind a shorter text.
+fn first_word(text: &[u8]) -> u64 {
+    text.first_chunk().map_or_else(|| short_word(text), |word| u64::from_le_bytes(*word))
+}
+
+/// The last eight bytes, zeros behind a shorter text.
+fn last_word(text: &[u8]) -> u64 {
+    text.last_chunk().map_or_else(|| short_word(text), |word| u64::from_le_bytes(*word))
+}
+
+fn short_word(text: &[u8]) -> u64 {
+    text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -203,8 +217,8 @@ mod tests {
     proptest! {
         #[test]
         fn finding_agrees_with_trying_every_pattern(
-            patterns in proptest::collection::btree_set("[ab]{1,4}\\*?", 0..12),
-            name in "[abc]{0,6}",
+            patterns in proptest::collection::btree_set("(longest-)?[ab]{1,4}\\*?", 0..12),
+            name in "(longest-)?[abc]{0,6}",
         ) {
             let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
             let exact = patterns.iter().position(|pattern| *pattern == name);

@@ -180,8 +180,10 @@ impl Rules {
         met: &mut Met,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Result<(), Denial> {
-        let form = bytes::name_form(name);
-        let treatment = self.table.find(name);
+        // A name of the table is well-formed; only the others have to be looked at.
+        let exact = self.table.find_exact(name);
+        let form = if exact.is_some() { NameForm::Plain } else { bytes::name_form(name) };
+        let treatment = exact.or_else(|| self.table.find_prefix(name));
         match treatment {
             Some(treatment) => {
                 if treatment.strip {

@@ -7,6 +7,7 @@ use portcullis_core::UnixTime;
 use portcullis_host::{CallId, Expected, Host, HttpAnswer, HttpCall, Level, SharedDataError, SharedValue};
 use portcullis_jose::{Algorithm, KeySet};
 
+use crate::meters::Meters;
 use crate::policy::{Keys, Provider, Remote};
 use crate::schedule::{Need, Schedule};
 
@@ -18,6 +19,7 @@ pub struct KeySource {
     keys: RefCell<Option<Rc<KeySet>>>,
     /// Counts the sets that differed, so that what was verified with another one is not believed.
     generation: Cell<u64>,
+    meters: Meters,
 }
 
 /// The part that fetches. The schedule and the last document are in shared data, where every worker finds them.
@@ -62,18 +64,15 @@ impl KeySource {
             remote,
             keys: RefCell::new(keys),
             generation: Cell::new(0),
+            meters: Meters::default(),
         }
     }
 
     /// The set to verify with, and its generation. None when there is none that may still be used.
     #[must_use]
     pub fn current(&self, now: UnixTime) -> Option<(Rc<KeySet>, u64)> {
-        if let Some(remote) = &self.remote
-            && now.since(remote.loaded.get()) >= remote.remote.timing.max_stale
-        {
-            return None;
-        }
-        Some((Rc::clone(self.keys.borrow().as_ref()?), self.generation.get()))
+        let generation = self.generation(now)?;
+        Some((Rc::clone(self.keys.borrow().as_ref()?), generation))
     }
 
     /// The generation of the set that may be used, for what was verified before.
@@ -93,6 +92,7 @@ impl KeySource {
 
     /// Prepares the source; fetches nothing, since not every instance that starts lives to see the answer.
     pub fn start(&self, host: &dyn Host) {
+        self.meters.start(&self.name, host);
         let Some(remote) = &self.remote else {
             if let Some(keys) = self.keys.borrow().as_deref() {
                 self.report(keys, host);
@@ -109,6 +109,9 @@ impl KeySource {
     /// Takes over what other workers fetched, and fetches when it is time.
     pub fn tick(&self, host: &dyn Host, now: UnixTime) {
         self.want(Need::Refresh, host, now);
+        if self.is_remote() && self.current(now).is_none() {
+            self.meters.usable(0, host);
+        }
     }
 
     /// Asks for newer keys.
@@ -164,12 +167,14 @@ impl KeySource {
         let schedule = remote.schedule.get();
         match self.read(answer) {
             Ok((keys, document)) => {
+                self.meters.fetched(host);
                 remote.publish_document(host, now, document);
                 remote.publish(host, schedule.succeeded(now));
                 self.replace(keys, host);
                 remote.loaded.set(now);
             }
             Err(problem) => {
+                self.meters.failed(host);
                 host.log(Level::Warn, &format!("provider {}: key set not fetched: {problem}", self.name));
                 remote.publish(host, schedule.failed());
             }
@@ -215,7 +220,7 @@ impl KeySource {
     fn replace(&self, keys: KeySet, host: &dyn Host) {
         // The same keys again: what was verified with them still holds.
         if self.keys.borrow().as_deref() == Some(&keys) {
-            return;
+            return self.meters.usable(keys.keys().len(), host);
         }
         self.report(&keys, host);
         self.generation.set(self.generation.get().wrapping_add(1));
@@ -223,6 +228,7 @@ impl KeySource {
     }
 
     fn report(&self, keys: &KeySet, host: &dyn Host) {
+        self.meters.in_use(keys, host);
         host.log(Level::Info, &format!("provider {}: {} keys", self.name, keys.keys().len()));
         for (index, problem) in keys.skipped() {
             host.log(Level::Warn, &format!("provider {}: keys[{index}] is not used: {problem}", self.name));

@@ -25,6 +25,7 @@ pub mod config;
 pub mod defaults;
 pub mod identity;
 pub mod key_source;
+pub mod meters;
 pub mod native;
 pub mod output;
 pub mod plugin;

@@ -18,7 +18,7 @@ pub struct Config {
     /// Put before each path of the document, as in `/v1`. The document's `servers` are not looked at. Default: empty.
     #[serde(default)]
     pub base_path: String,
-    /// Largest body, 1B to 16MiB. Default: [`defaults::max_body`].
+    /// Largest body, 1B to 16MiB. Default: 1MiB.
     #[serde(default = "defaults::max_body")]
     pub max_body: ByteSize,
     /// What happens to requests that break the document. Default: enforce.

@@ -44,7 +44,8 @@ impl Document {
         let root = match document {
             Value::String(text) => {
                 let limits = json::Limits { depth: json::Limits::MAX_DEPTH, values: usize::MAX };
-                json::parse(text.as_bytes(), limits).map_err(|error| ConfigError::new("document", error.to_string()))?
+                json::parse(text.as_bytes(), limits)
+                    .map_err(|error| ConfigError::new("document", error.to_string()))?
             }
             other => other,
         };
@@ -101,7 +102,9 @@ impl Document {
         };
         let fragment = text.strip_prefix('#').and_then(percent_decode);
         let Some(fragment) = fragment else {
-            return Err(reference.error(format!("expected a reference into this document (`#/...`), found `{text}`")));
+            return Err(
+                reference.error(format!("expected a reference into this document (`#/...`), found `{text}`"))
+            );
         };
         let pointer = if fragment.is_empty() || fragment.starts_with('/') {
             Some(fragment)
@@ -191,9 +194,12 @@ impl<'a> Located<'a> {
     /// # Errors
     /// The first unknown member; not an object.
     pub fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
-        let unknown = self.object()?.keys().find(|name| !name.starts_with("x-") && !known.contains(&name.as_str()));
+        let unknown =
+            self.object()?.keys().find(|name| !name.starts_with("x-") && !known.contains(&name.as_str()));
         match unknown {
-            Some(name) => Err(self.error(format!("expected one of `{}`, found `{name}`", known.join("`, `")))),
+            Some(name) => {
+                Err(self.error(format!("expected one of `{}`, found `{name}`", known.join("`, `"))))
+            }
             None => Ok(()),
         }
     }
@@ -291,15 +297,22 @@ mod tests {
             (json!({"openapi": "3.0.3"}), Ok(Version::V30)),
             (json!({"openapi": "3.1.0"}), Ok(Version::V31)),
             (json!(r#"{"openapi": "3.1.1"}"#), Ok(Version::V31)),
-            (json!({"openapi": "3.2.0"}), Err("document#/openapi: expected OpenAPI 3.0.x or 3.1.x, found `3.2.0`")),
+            (
+                json!({"openapi": "3.2.0"}),
+                Err("document#/openapi: expected OpenAPI 3.0.x or 3.1.x, found `3.2.0`"),
+            ),
             (
                 json!({"swagger": "2.0"}),
                 Err("document: expected an OpenAPI 3.0 or 3.1 document with a field `openapi`, found none"),
             ),
-            (json!("{\"openapi\": \"3.0.0\", \"openapi\": 1}"), Err("document: duplicate member name in JSON at byte 29")),
+            (
+                json!("{\"openapi\": \"3.0.0\", \"openapi\": 1}"),
+                Err("document: duplicate member name in JSON at byte 29"),
+            ),
             (json!("openapi: 3.0.0"), Err("document: not valid JSON at byte 0")),
         ] {
-            let found = Document::new(document).map(|document| document.version()).map_err(|error| error.to_string());
+            let found =
+                Document::new(document).map(|document| document.version()).map_err(|error| error.to_string());
             assert_eq!(found, expected.map_err(str::to_owned));
         }
     }

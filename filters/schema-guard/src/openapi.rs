@@ -99,7 +99,8 @@ impl Api {
                     known.join(path, &item)?;
                 }
                 Some((_, other, _)) => {
-                    let problem = format!("expected one template for each path, found `{template}` beside `{other}`");
+                    let problem =
+                        format!("expected one template for each path, found `{template}` beside `{other}`");
                     return Err(item.error(problem));
                 }
             }
@@ -143,7 +144,10 @@ impl Path {
     fn join(&mut self, other: Self, at: &Located<'_>) -> Result<(), ConfigError> {
         for operation in other.operations {
             if self.operation(operation.method().as_bytes()).is_some() {
-                let problem = format!("expected `{}` once for this path, found it with and without a final `/`", operation.method());
+                let problem = format!(
+                    "expected `{}` once for this path, found it with and without a final `/`",
+                    operation.method()
+                );
                 return Err(at.error(problem));
             }
             self.operations.push(operation);
@@ -174,9 +178,14 @@ fn variables(template: &str) -> impl Iterator<Item = &str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooComplex;
 
-/// The violations of one value; none for a valid one.
-fn violations(schemas: &Schemas, schema: NodeId, value: &serde_json::Value) -> Result<Vec<Violation>, TooComplex> {
-    match schemas.validate(schema, value) {
+/// The violations of a value whose text had `len` bytes; none for a valid one.
+fn violations(
+    schemas: &Schemas,
+    schema: NodeId,
+    value: &serde_json::Value,
+    len: usize,
+) -> Result<Vec<Violation>, TooComplex> {
+    match schemas.validate(schema, value, len) {
         Outcome::Valid => Ok(Vec::new()),
         Outcome::Invalid(violations) => Ok(violations),
         Outcome::TooComplex => Err(TooComplex),

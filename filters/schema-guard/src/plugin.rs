@@ -92,5 +92,4 @@ fn with_rule(denial: Denial, rule: Option<&str>) -> Denial {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "counting in tests")]
 mod tests;

@@ -93,7 +93,11 @@ impl Policy {
             let problem = format!("expected a path that starts with `/`, found `{base_path}`");
             return Err(ConfigError::new("base_path", problem));
         }
-        let rules = config.rules.into_iter().map(|rule| (rule.selector, Rule { id: rule.id, mode: rule.mode })).collect();
+        let rules = config
+            .rules
+            .into_iter()
+            .map(|rule| (rule.selector, Rule { id: rule.id, mode: rule.mode }))
+            .collect();
         let rules = RouteTable::build(rules).map_err(|error| error.under("rules"))?;
         let document = Document::new(config.document)?;
         let reading = Reading { base_path, close: config.unknown_properties == UnknownProperties::Deny };
@@ -136,7 +140,12 @@ impl Policy {
             Ok(None) => (self.mode, None),
             Err(denial) => return Head { operation: None, mode: self.mode, rule: None, next: Err(denial) },
         };
-        let head = |operation: Option<&'a Operation>, next| Head { operation: operation.map(Operation::name), mode, rule, next };
+        let head = |operation: Option<&'a Operation>, next| Head {
+            operation: operation.map(Operation::name),
+            mode,
+            rule,
+            next,
+        };
         let path = match self.api.find(request) {
             Ok(Some(path)) => path,
             Ok(None) => return head(None, Err(Denial::new(404, Reason("schema.unknown_path"), "Not Found"))),
@@ -189,14 +198,18 @@ impl Policy {
             return if body.is_required() { Err(body_missing()) } else { Ok(Next::Pass) };
         }
         // A filter that can't read a body must not pass it.
-        if headers.all(b"content-encoding").any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        if headers
+            .all(b"content-encoding")
+            .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+        {
             return Err(unsupported());
         }
         let Ok(content_type) = headers.single(b"content-type") else {
             return Err(invalid(vec![error("header", "content-type", "duplicate")]));
         };
         let sent = content_type.and_then(MediaType::parse);
-        let Some((sent, content)) = sent.and_then(|sent| body.content(&sent).map(|content| (sent, content))) else {
+        let Some((sent, content)) = sent.and_then(|sent| body.content(&sent).map(|content| (sent, content)))
+        else {
             return Err(unsupported());
         };
         let required = body.is_required();
@@ -224,14 +237,16 @@ impl Policy {
         if matches!(check, BodyCheck::Opaque { .. }) {
             return Ok(());
         }
-        let value = json::parse(body, json::Limits::default())
-            .map_err(|failure| denied(Reason("schema.invalid_json"), vec![error("body", "", json_rule(failure.problem))]))?;
-        let outcome = schema.map_or(Outcome::Valid, |schema| self.api.schemas().validate(schema, &value));
+        let value = json::parse(body, json::Limits::default()).map_err(|failure| {
+            denied(Reason("schema.invalid_json"), vec![error("body", "", json_rule(failure.problem))])
+        })?;
+        let outcome =
+            schema.map_or(Outcome::Valid, |schema| self.api.schemas().validate(schema, &value, body.len()));
         match outcome {
             Outcome::Valid => Ok(()),
-            Outcome::Invalid(violations) => {
-                Err(invalid(violations.into_iter().map(|one| error("body", &one.pointer, one.rule)).collect()))
-            }
+            Outcome::Invalid(violations) => Err(invalid(
+                violations.into_iter().map(|one| error("body", &one.pointer, one.rule)).collect(),
+            )),
             Outcome::TooComplex => Err(too_complex()),
         }
     }

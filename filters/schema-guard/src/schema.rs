@@ -13,8 +13,8 @@ mod pattern;
 mod shape;
 
 pub use compile::Compiler;
-pub use evaluate::{Outcome, Violation};
 pub(crate) use evaluate::MAX_VIOLATIONS;
+pub use evaluate::{Outcome, Violation};
 pub(crate) use keywords::is_known_dialect;
 pub use shape::Shape;
 
@@ -220,7 +220,15 @@ impl Node {
         let branches = rules.one_of.iter().flat_map(|branch| [branch.test, branch.strict]);
         let lists = rules.all_of.iter().chain(&rules.any_of).copied();
         let dependent = rules.dependent_schemas.iter().map(|(_, node)| *node);
-        rules.reference.into_iter().chain(lists).chain(branches).chain(rules.not).chain(condition).chain(dependent).collect()
+        rules
+            .reference
+            .into_iter()
+            .chain(lists)
+            .chain(branches)
+            .chain(rules.not)
+            .chain(condition)
+            .chain(dependent)
+            .collect()
     }
 }
 
@@ -237,5 +245,4 @@ impl Schemas {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "counting in tests")]
 mod tests;

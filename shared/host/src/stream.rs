@@ -381,7 +381,9 @@ impl Stream {
         if !self.chain.publishes() {
             return;
         }
-        for verdict in &self.exchange.verdicts {
+        // No property means no objection: writing one for every allow would cost as much as a small filter, and the
+        // allow of a second instance would hide what the first one reported.
+        for verdict in self.exchange.verdicts.iter().filter(|verdict| verdict.outcome != Outcome::Allow) {
             let name = format!("portcullis.verdict.{}", verdict.filter);
             let _ = host.set_property(&name, verdict.to_property().as_bytes());
         }

@@ -5,7 +5,7 @@ use crate::Rejection;
 /// Longest token, in bytes. A larger one does not fit into the header limits of common servers either.
 pub const MAX_TOKEN: usize = 8 * 1024;
 
-/// A token's three parts, each non-empty and within the alphabet.
+/// A token's three parts, none of them empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compact<'a> {
     /// The header, still base64url text.
@@ -19,41 +19,31 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits a token. No allocation; the length is judged before anything else.
+    /// Splits a token in one pass without allocation. The alphabet is judged by decoding the parts.
     ///
     /// # Errors
     /// [`Rejection::Encrypted`] for five parts (RFC 7516 section 9); [`Rejection::Malformed`] for any other number
-    /// of parts, an empty part, a byte outside of `[A-Za-z0-9_.-]`, or more than [`MAX_TOKEN`] bytes.
+    /// of parts, an empty part, or more than [`MAX_TOKEN`] bytes, which is judged before anything else.
     pub fn split(token: &'a [u8]) -> Result<Self, Rejection> {
-        if token.len() > MAX_TOKEN || !token.iter().all(|byte| is_token_byte(*byte)) {
+        if token.len() > MAX_TOKEN {
             return Err(Rejection::Malformed);
         }
-        let dots = token.iter().filter(|byte| **byte == b'.').count();
-        match dots {
-            2 => {}
-            4 => return Err(Rejection::Encrypted),
+        let mut parts = token.split(|byte| *byte == b'.');
+        let mut part = || parts.next().filter(|part| !part.is_empty()).ok_or(Rejection::Malformed);
+        let (header, payload, signature) = (part()?, part()?, part()?);
+        match parts.count() {
+            0 => {}
+            2 if token.iter().all(|byte| is_token_byte(*byte)) => return Err(Rejection::Encrypted),
             _ => return Err(Rejection::Malformed),
         }
-        let last_dot = token.iter().rposition(|byte| *byte == b'.').ok_or(Rejection::Malformed)?;
-        let (signing_input, signature) = part_at(token, last_dot)?;
-        let first_dot = signing_input.iter().position(|byte| *byte == b'.').ok_or(Rejection::Malformed)?;
-        let (header, payload) = part_at(signing_input, first_dot)?;
-        if header.is_empty() || payload.is_empty() || signature.is_empty() {
-            return Err(Rejection::Malformed);
-        }
+        let signed = token.len().saturating_sub(signature.len()).saturating_sub(1);
+        let signing_input = token.get(..signed).ok_or(Rejection::Malformed)?;
         Ok(Self { header, payload, signature, signing_input })
     }
 }
 
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
-}
-
-/// What is before and what is behind the byte at `dot`.
-fn part_at(text: &[u8], dot: usize) -> Result<(&[u8], &[u8]), Rejection> {
-    let (before, rest) = text.split_at_checked(dot).ok_or(Rejection::Malformed)?;
-    let (_, behind) = rest.split_first().ok_or(Rejection::Malformed)?;
-    Ok((before, behind))
 }
 
 #[cfg(test)]
@@ -63,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_three_parts_within_the_alphabet() {
+    fn exactly_three_parts_none_of_them_empty() {
         let longest = format!("{}.b.c", "a".repeat(MAX_TOKEN - 4));
         let too_long = format!("a{longest}");
         for (name, token, expected) in [
@@ -75,6 +65,7 @@ mod tests {
             ("two parts", "a.b", Err(Rejection::Malformed)),
             ("four parts", "a.b.c.d", Err(Rejection::Malformed)),
             ("five parts", "a.b.c.d.e", Err(Rejection::Encrypted)),
+            ("two tokens joined", "a.b.c, a.b.c", Err(Rejection::Malformed)),
             ("six parts", "a.b.c.d.e.f", Err(Rejection::Malformed)),
             ("leading dot", ".a.b.c", Err(Rejection::Malformed)),
             ("trailing dot", "a.b.c.", Err(Rejection::Malformed)),
@@ -82,12 +73,6 @@ mod tests {
             ("no payload", "a..c", Err(Rejection::Malformed)),
             ("no signature", "a.b.", Err(Rejection::Malformed)),
             ("only dots", "..", Err(Rejection::Malformed)),
-            ("padding", "a=.b.c", Err(Rejection::Malformed)),
-            ("standard alphabet", "a+.b/.c", Err(Rejection::Malformed)),
-            ("percent-encoded dots", "a%2Eb%2Ec", Err(Rejection::Malformed)),
-            ("tab at the end", "a.b.c\t", Err(Rejection::Malformed)),
-            ("line feed inside", "a.b\n.c", Err(Rejection::Malformed)),
-            ("space in front", " a.b.c", Err(Rejection::Malformed)),
             (
                 "JSON serialization",
                 r#"{"payload":"a","protected":"b","signature":"c"}"#,

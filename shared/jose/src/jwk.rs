@@ -240,7 +240,6 @@ mod tests {
         base64url::encode(&bytes)
     }
 
-    // covers: JWT-ALG-05, JWT-ALG-06
     #[test]
     fn a_key_says_what_it_is_for() {
         let (rsa, ec) = (R1.public_jwk(), E1.public_jwk());
@@ -361,7 +360,6 @@ mod tests {
         }
     }
 
-    // covers: JWT-JWKS-07
     #[test]
     fn private_members_are_dropped() {
         let public = PublicKey::from_jwk(&R1.public_jwk(), &Algorithm::ALL).unwrap();

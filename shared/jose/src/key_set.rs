@@ -165,7 +165,7 @@ mod tests {
         set.candidates(&header).map(Iterator::count)
     }
 
-    // covers: JWT-JWKS-05, JWT-ALG-30
+    // covers: JWT-ALG-30
     #[test]
     fn one_bad_key_does_not_spoil_the_set() {
         let mut numeric_id = R2.public_jwk();

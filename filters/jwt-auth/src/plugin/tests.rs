@@ -622,6 +622,34 @@ fn addresses_in_a_token_are_never_called() {
     assert_eq!(calls(&proxy), 1);
 }
 
+// covers: JWT-ALG-05, JWT-ALG-06, JWT-JWKS-05, JWT-JWKS-07, JWT-JWKS-14
+#[test]
+fn keys_that_are_not_used_are_counted_and_the_others_work() {
+    let proxy = start(&remote_config("deny"));
+    proxy.tick();
+    let metric = |name: &str| proxy.host.metrics.borrow()[&format!("portcullis.jwt_auth.{name}")];
+    assert_eq!(metric("provider.main.keys"), 0);
+    let mut encryption = R2.public_jwk();
+    encryption["use"] = json!("enc");
+    let symmetric = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s"});
+    let odd = [json!({"kty": "AKP"}), json!(5), json!(null), json!({"kty": "OKP", "crv": "X25519"})];
+    let keys = [&odd[..], &[encryption, symmetric, R1.private_jwk()]].concat();
+    answer(&proxy, 200, &json!({ "keys": keys }));
+    assert_eq!(get(&proxy, &R1.token(&claims())).status(), 200);
+    assert_refused(&get(&proxy, &R2.token(&claims())), 401, "jwt.unknown_key");
+    let counts = ["jwks_fetched", "keys_skipped", "private_keys", "provider.main.keys"].map(metric);
+    assert_eq!(counts, [1, 6, 1, 1]);
+    let secret = R1.private_jwk()["d"].as_str().unwrap().to_owned();
+    assert!(!proxy.host.logs.borrow().iter().any(|line| line.contains(&secret)));
+    at(&proxy, 600);
+    proxy.tick();
+    answer_with(&proxy, HttpAnswer::default());
+    assert_eq!((metric("jwks_failed"), metric("provider.main.keys")), (1, 1));
+    at(&proxy, 3600);
+    proxy.tick();
+    assert_eq!(metric("provider.main.keys"), 0, "too old");
+}
+
 /// The page of the documentation, so that its examples are configurations.
 #[test]
 fn the_examples_of_the_documentation_are_accepted() {

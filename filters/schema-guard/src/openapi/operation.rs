@@ -94,8 +94,13 @@ fn read_parameters<'d>(
 }
 
 /// Every variable of the template has a parameter, or it would not be checked; every path parameter has a variable.
-fn check_path_parameters(at: &Located<'_>, template: &str, parameters: &[Parameter]) -> Result<(), ConfigError> {
-    let described = |name: &str| parameters.iter().any(|one| one.location() == Location::Path && one.name() == name);
+fn check_path_parameters(
+    at: &Located<'_>,
+    template: &str,
+    parameters: &[Parameter],
+) -> Result<(), ConfigError> {
+    let described =
+        |name: &str| parameters.iter().any(|one| one.location() == Location::Path && one.name() == name);
     if let Some(name) = variables(template).find(|name| !described(name)) {
         return Err(at.error(format!("expected a path parameter for `{{{name}}}`, found none")));
     }
@@ -103,7 +108,9 @@ fn check_path_parameters(at: &Located<'_>, template: &str, parameters: &[Paramet
     for parameter in in_path {
         if !variables(template).any(|name| name == parameter.name()) {
             let name = parameter.name();
-            return Err(at.error(format!("expected `{{{name}}}` in the path template for the parameter `{name}`, found none")));
+            return Err(at.error(format!(
+                "expected `{{{name}}}` in the path template for the parameter `{name}`, found none"
+            )));
         }
     }
     Ok(())

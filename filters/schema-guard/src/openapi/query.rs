@@ -134,8 +134,11 @@ mod tests {
             ("%ff=1", Err("")),
         ] {
             let found = Query::parse(query.as_bytes());
-            let found = found.as_ref().map(|query| query.pairs.iter().map(|pair| (pair.name.clone(), pair.value())).collect());
-            let expected = expected.map(|pairs| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>());
+            let found = found
+                .as_ref()
+                .map(|query| query.pairs.iter().map(|pair| (pair.name.clone(), pair.value())).collect());
+            let expected = expected
+                .map(|pairs| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>());
             assert_eq!(found.map_err(|error| error.pointer.as_str()), expected, "{query}");
         }
         assert!(Query::parse(b"a=\xff").is_err());

@@ -29,7 +29,6 @@ fn send(proxy: &FakeProxy, body: &str) -> Ended {
     proxy.request(fields.into_iter().collect(), body.as_bytes())
 }
 
-// covers: ENV-BODY-05
 #[test]
 fn a_body_decides_when_it_is_whole() {
     let proxy = proxy(&config("enforce"));
@@ -46,7 +45,11 @@ fn a_body_decides_when_it_is_whole() {
     assert_eq!(send(&proxy, &"x".repeat(101)).status(), 413, "a body over the limit, of unknown length");
     let property = proxy.host.properties.borrow().get("portcullis.operation").cloned();
     assert_eq!(property.as_deref(), Some(&b"createOrder"[..]));
-    assert_eq!(proxy.verdicts().last().and_then(|verdict| verdict.rule.clone()), None, "the runner refused the last one");
+    assert_eq!(
+        proxy.verdicts().last().and_then(|verdict| verdict.rule.clone()),
+        None,
+        "the runner refused the last one"
+    );
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn report_mode_changes_nothing_but_the_verdict() {
     assert!(matches!(send(&proxy, r#"{"sku": 5}"#), Ended::Passed(_)));
     assert!(matches!(send(&proxy, ""), Ended::Passed(_)));
     let verdict = proxy.verdicts().pop().unwrap();
-    assert_eq!((verdict.reason.map(|reason| reason.0), verdict.rule.as_deref()), (Some("schema.body_missing"), Some("orders")));
+    assert_eq!(
+        (verdict.reason.map(|reason| reason.0), verdict.rule.as_deref()),
+        (Some("schema.body_missing"), Some("orders"))
+    );
 }
 
 #[test]
@@ -84,7 +90,8 @@ fn off_mode_checks_nothing() {
 fn warnings_are_logged_up_to_a_bound() {
     let host = FakeHost::at(0);
     let paths: serde_json::Map<String, Value> = (0..12).map(|n| (format!("/a#{n}"), json!({}))).collect();
-    configure(json!({"document": {"openapi": "3.1.0", "paths": paths}}).to_string().as_bytes(), &host).unwrap();
+    configure(json!({"document": {"openapi": "3.1.0", "paths": paths}}).to_string().as_bytes(), &host)
+        .unwrap();
     let logs = host.logs.borrow();
     assert_eq!(logs.len(), 11);
     assert_eq!(logs[10], "schema-guard: 2 more like these");

@@ -1,5 +1,6 @@
 //! From schema objects of the document to nodes. Everything that can be wrong with a schema is found here.
 
+mod composition;
 mod keyword;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,6 @@ use crate::document::{Document, Located, Version};
 
 /// Nodes of one document. One has about 200 bytes; large public documents need 20,000.
 const MAX_NODES: usize = 100_000;
-
-/// Schemas that may apply to one value by way of each other: `$ref` to `allOf` to `$ref` ...
-const MAX_CHAIN: usize = 32;
 
 /// How far a `readOnly` is looked for behind `$ref` and `allOf`.
 const MAX_HOPS: usize = 16;
@@ -191,7 +189,8 @@ impl<'d> Compiler<'d> {
         let Some(member) = at.member("type") else {
             return Ok(None);
         };
-        let named = |at: &Located<'_>| Types::named(at.text()?).ok_or_else(|| at.expected("a type of JSON Schema"));
+        let named =
+            |at: &Located<'_>| Types::named(at.text()?).ok_or_else(|| at.expected("a type of JSON Schema"));
         let mut types = match member.value {
             Value::Array(_) => {
                 let mut types = Types::NONE;
@@ -203,7 +202,9 @@ impl<'d> Compiler<'d> {
             _ => named(&member)?,
         };
         // OpenAPI 3.0.3: `nullable` adds null to an explicit `type`, and to nothing else.
-        if self.document.version() == Version::V30 && at.member("nullable").is_some_and(|m| m.value == &Value::Bool(true)) {
+        if self.document.version() == Version::V30
+            && at.member("nullable").is_some_and(|m| m.value == &Value::Bool(true))
+        {
             types = types.union(Types::NULL);
         }
         Ok(Some(types))
@@ -287,59 +288,6 @@ impl<'d> Compiler<'d> {
                 .and_then(|parts| parts.items().ok())
                 .is_some_and(|mut parts| parts.any(|part| self.is_read_only(&part, hops)))
     }
-
-    /// A schema that is applied to a value by way of itself would never end, and a long way of `$ref` and composition
-    /// costs stack. Only nodes from `first` on are new, and older ones don't point to them.
-    fn check_composition(&mut self, first: usize) -> Result<(), ConfigError> {
-        let end = self.schemas.nodes.len();
-        self.heights.resize(end, None);
-        let mut open = vec![false; end];
-        for start in first..end {
-            // Depth first, with an explicit stack: first the way in, then, below what it leads to, the way out.
-            let mut stack = vec![(NodeId(start), Step::Enter)];
-            while let Some((id, step)) = stack.pop() {
-                let (Some(node), Some(open)) = (self.schemas.node(id), open.get_mut(id.0)) else {
-                    continue;
-                };
-                let inner = node.in_place_nodes();
-                let height = |id: &NodeId| self.heights.get(id.0).copied().flatten().unwrap_or(0);
-                match step {
-                    Step::Enter if height(&id) > 0 => {}
-                    Step::Enter if *open => {
-                        return Err(self.error(id, "expected a schema that ends, found one that applies itself to the same value"));
-                    }
-                    Step::Enter => {
-                        *open = true;
-                        stack.push((id, Step::Leave));
-                        stack.extend(inner.into_iter().map(|inner| (inner, Step::Enter)));
-                    }
-                    Step::Leave => {
-                        *open = false;
-                        let total = inner.iter().map(height).max().unwrap_or(0).saturating_add(1);
-                        if total > MAX_CHAIN {
-                            return Err(self.error(id, "expected at most 32 schemas that refer to each other for one value, found more"));
-                        }
-                        if let Some(height) = self.heights.get_mut(id.0) {
-                            *height = Some(total);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn error(&self, id: NodeId, problem: &str) -> ConfigError {
-        let place = self.places.get(id.0).map(String::as_str).unwrap_or_default();
-        ConfigError::new(format!("document#{place}"), problem)
-    }
-}
-
-/// A step of the search in [`Compiler::check_composition`].
-#[derive(Clone, Copy)]
-enum Step {
-    Enter,
-    Leave,
 }
 
 /// Makes a schema refuse members that it does not name, if it names any and does not say so itself.
@@ -348,7 +296,8 @@ fn close(at: &Located<'_>, node: &mut Node) -> Result<(), ConfigError> {
     if object.contains_key("additionalProperties") || object.contains_key("unevaluatedProperties") {
         return Ok(());
     }
-    let is_alias = object.contains_key("$ref") && object.keys().all(|name| name == "$ref" || keywords::is_passive(name));
+    let is_alias =
+        object.contains_key("$ref") && object.keys().all(|name| name == "$ref" || keywords::is_passive(name));
     if node.in_place.is_some() {
         // Only at run time it is known which parts of the composition applied.
         node.closed = !is_alias;

@@ -29,7 +29,11 @@ impl Marks {
 
     /// Empty marks for a part whose result is not known yet; on if these are on.
     pub(super) fn fresh(&self) -> Self {
-        if self.on { Self { on: true, seen: vec![false; self.seen.len()], names_properties: false } } else { Self::off() }
+        if self.on {
+            Self { on: true, seen: vec![false; self.seen.len()], names_properties: false }
+        } else {
+            Self::off()
+        }
     }
 
     pub(super) const fn is_on(&self) -> bool {

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use serde_json::Number;
 
-/// A number as it was written: `± digits · 10^exponent`, no trailing zero in the digits.
+/// A number as it was written: `± digits · 10^exponent`. One number may have several such forms.
 ///
 /// Integers are exact up to 20 digits. Other numbers are the shortest decimal that reads back as the same double, so
 /// up to 15 digits they are what the text says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Decimal {
     negative: bool,
     digits: u64,
@@ -24,10 +24,10 @@ impl Decimal {
     /// None only for a number that is not finite, which JSON cannot hold.
     pub(super) fn new(number: &Number) -> Option<Self> {
         if let Some(integer) = number.as_u64() {
-            return Some(Self { negative: false, digits: integer, exponent: 0 }.normalized());
+            return Some(Self { negative: false, digits: integer, exponent: 0 });
         }
         if let Some(integer) = number.as_i64() {
-            return Some(Self { negative: true, digits: integer.unsigned_abs(), exponent: 0 }.normalized());
+            return Some(Self { negative: true, digits: integer.unsigned_abs(), exponent: 0 });
         }
         Self::parse(&number.to_string())
     }
@@ -38,24 +38,23 @@ impl Decimal {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let shift = i32::try_from(fraction.len()).ok()?;
-        let exponent = exponent.parse::<i32>().ok()?.checked_sub(shift)?;
-        // A double below 2^64 that is written out may have more digits than it means: 17 zeros at most.
-        let joined = format!("{whole}{fraction}");
-        let significant = joined.trim_end_matches('0');
-        let dropped = i32::try_from(joined.len().saturating_sub(significant.len())).ok()?;
-        let digits = if significant.is_empty() { 0 } else { significant.parse().ok()? };
-        Some(Self { negative, digits, exponent: exponent.checked_add(dropped)? }.normalized())
-    }
-
-    fn normalized(mut self) -> Self {
-        if self.digits == 0 {
-            return Self { negative: false, digits: 0, exponent: 0 };
+        let mut exponent = exponent.parse::<i32>().ok()?.checked_sub(shift)?;
+        // Zeros at the end go into the exponent: a large double is written out with more digits than fit.
+        let (mut digits, mut zeros) = (0_u64, 0_u32);
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+            if digit == 0 {
+                zeros = zeros.checked_add(1)?;
+                continue;
+            }
+            if digits != 0 {
+                digits = digits.checked_mul(10_u64.checked_pow(zeros.checked_add(1)?)?)?;
+            }
+            digits = digits.checked_add(u64::from(digit))?;
+            zeros = 0;
         }
-        while self.digits.is_multiple_of(10) {
-            self.digits /= 10;
-            self.exponent = self.exponent.saturating_add(1);
-        }
-        self
+        exponent = exponent.checked_add(i32::try_from(zeros).ok()?)?;
+        Some(Self { negative: negative && digits != 0, digits, exponent })
     }
 
     /// Which number is larger.
@@ -70,6 +69,9 @@ impl Decimal {
 
     fn magnitude(&self, other: &Self) -> Ordering {
         if self.digits == 0 || other.digits == 0 {
+            return self.digits.cmp(&other.digits);
+        }
+        if self.exponent == other.exponent {
             return self.digits.cmp(&other.digits);
         }
         // The place of the first digit decides, if it differs; else the exponents are at most 20 apart.
@@ -99,11 +101,21 @@ impl Decimal {
         if self.digits == 0 {
             return true;
         }
-        let digits = u128::from(self.digits);
         let shift = self.exponent.saturating_sub(divisor.exponent);
+        // Prices and the like need no more than 64 bits, where division is one instruction.
+        let scaled =
+            u32::try_from(shift).ok().and_then(|shift| self.digits.checked_mul(10_u64.checked_pow(shift)?));
+        if let Some(scaled) = scaled {
+            return scaled.is_multiple_of(divisor.digits);
+        }
+        let digits = u128::from(self.digits);
         if shift >= 0 {
             let power = power_of_ten(shift.unsigned_abs(), modulus);
-            return digits.checked_rem(modulus).unwrap_or_default().saturating_mul(power).is_multiple_of(modulus);
+            return digits
+                .checked_rem(modulus)
+                .unwrap_or_default()
+                .saturating_mul(power)
+                .is_multiple_of(modulus);
         }
         // The digits would have to hold a factor that is larger than they are.
         let factor = 10_u128.checked_pow(shift.unsigned_abs()).and_then(|power| power.checked_mul(modulus));
@@ -181,7 +193,9 @@ mod tests {
 
     #[test]
     fn integers_have_no_fraction() {
-        for (text, expected) in [("1", true), ("1.0", true), ("1e2", true), ("1.5", false), ("-3", true), ("1e-1", false)] {
+        for (text, expected) in
+            [("1", true), ("1.0", true), ("1e2", true), ("1.5", false), ("-3", true), ("1e-1", false)]
+        {
             assert_eq!(is_integer(&serde_json::from_str(text).unwrap()), expected, "{text}");
         }
     }

@@ -28,8 +28,11 @@ impl Pattern {
         if pattern.len() > MAX_LENGTH {
             return Err(format!("expected a pattern of at most {MAX_LENGTH} bytes, found {}", pattern.len()));
         }
-        let translated = translate::to_rust(pattern).map_err(|problem| format!("{problem} in pattern `{pattern}`"))?;
-        let nfa = thompson::Config::new().nfa_size_limit(Some(MAX_SIZE)).which_captures(thompson::WhichCaptures::None);
+        let translated =
+            translate::to_rust(pattern).map_err(|problem| format!("{problem} in pattern `{pattern}`"))?;
+        let nfa = thompson::Config::new()
+            .nfa_size_limit(Some(MAX_SIZE))
+            .which_captures(thompson::WhichCaptures::None);
         let nfa = thompson::Compiler::new().configure(nfa).syntax(syntax_config()).build(&translated);
         let states = nfa.map_err(|error| refused(pattern, &error))?.states().len();
         // Matches are never located, and whether there is one needs no captures: small caches, one pass if possible.

@@ -63,7 +63,10 @@ impl Schemas {
         let Some(node) = self.node(id) else {
             return Types::ALL;
         };
-        let values = node.values.as_ref().map(|(_, values)| values.iter().map(Types::of).fold(Types::NONE, Types::union));
+        let values = node
+            .values
+            .as_ref()
+            .map(|(_, values)| values.iter().map(Types::of).fold(Types::NONE, Types::union));
         let mut types = node.types.unwrap_or(Types::ALL);
         if let Some(values) = values {
             types = types.intersection(values);

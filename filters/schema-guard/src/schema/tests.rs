@@ -10,7 +10,7 @@ fn check(version: Version, close: bool, schema: &Value, instance: &Value) -> Res
     let document = Document::of(schema.clone(), version).map_err(|error| error.to_string())?;
     let mut compiler = Compiler::new(&document, close);
     let id = compiler.schema(&document.root()).map_err(|error| error.to_string())?;
-    match compiler.finish().0.validate(id, instance) {
+    match compiler.finish().0.validate(id, instance, instance.to_string().len()) {
         Outcome::Valid => Ok(Vec::new()),
         Outcome::Invalid(violations) => {
             assert!(!violations.is_empty(), "a refusal has a reason");
@@ -52,21 +52,59 @@ fn every_violation_has_its_pointer_and_keyword() {
         ("valid", json!({"items": [{"sku": "ABC", "count": 2}], "note": null}), vec![]),
         ("another type", json!([]), vec![": type"]),
         ("missing", json!({}), vec!["/items: required"]),
-        ("nested", json!({"items": [{"sku": "abc", "count": 0}]}), vec!["/items/0/count: minimum", "/items/0/sku: pattern"]),
-        ("second item", json!({"items": [{"sku": "ABC", "count": 1}, {"sku": 5}]}), vec!["/items/1/count: required", "/items/1/sku: type"]),
+        (
+            "nested",
+            json!({"items": [{"sku": "abc", "count": 0}]}),
+            vec!["/items/0/count: minimum", "/items/0/sku: pattern"],
+        ),
+        (
+            "second item",
+            json!({"items": [{"sku": "ABC", "count": 1}, {"sku": 5}]}),
+            vec!["/items/1/count: required", "/items/1/sku: type"],
+        ),
         ("no items", json!({"items": []}), vec!["/items: minItems"]),
-        ("too long in code points", json!({"items": [{"sku": "ABC", "count": 1}], "note": "éééééé"}), vec!["/note: maxLength"]),
-        ("long enough in bytes only", json!({"items": [{"sku": "ABC", "count": 1}], "note": "ééééé"}), vec![]),
-        ("an overlong text is not matched", json!({"items": [{"sku": "abcd", "count": 1}]}), vec!["/items/0/sku: maxLength"]),
+        (
+            "too long in code points",
+            json!({"items": [{"sku": "ABC", "count": 1}], "note": "éééééé"}),
+            vec!["/note: maxLength"],
+        ),
+        (
+            "long enough in bytes only",
+            json!({"items": [{"sku": "ABC", "count": 1}], "note": "ééééé"}),
+            vec![],
+        ),
+        (
+            "an overlong text is not matched",
+            json!({"items": [{"sku": "abcd", "count": 1}]}),
+            vec!["/items/0/sku: maxLength"],
+        ),
         ("read-only", json!({"items": [{"sku": "ABC", "count": 1}], "id": "7"}), vec!["/id: readOnly"]),
-        ("unknown member", json!({"items": [{"sku": "ABC", "count": 1}], "role": "admin"}), vec!["/role: additionalProperties"]),
-        ("unknown member, nested", json!({"items": [{"sku": "ABC", "count": 1, "__proto__": {}}]}), vec!["/items/0/__proto__: additionalProperties"]),
-        ("a name with / and ~", json!({"items": [{"sku": "ABC", "count": 1}], "a/b~c": "x"}), vec!["/a~1b~0c: type"]),
+        (
+            "unknown member",
+            json!({"items": [{"sku": "ABC", "count": 1}], "role": "admin"}),
+            vec!["/role: additionalProperties"],
+        ),
+        (
+            "unknown member, nested",
+            json!({"items": [{"sku": "ABC", "count": 1, "__proto__": {}}]}),
+            vec!["/items/0/__proto__: additionalProperties"],
+        ),
+        (
+            "a name with / and ~",
+            json!({"items": [{"sku": "ABC", "count": 1}], "a/b~c": "x"}),
+            vec!["/a~1b~0c: type"],
+        ),
     ] {
         assert_eq!(closed(order_schema(), body), expected, "{name}");
     }
-    assert_eq!(open(order_schema(), json!({"items": [{"sku": "ABC", "count": 1}], "role": "admin"})), [""; 0]);
-    assert_eq!(open(order_schema(), json!({"items": [{"sku": "ABC", "count": 1}], "id": "7"})), ["/id: readOnly"]);
+    assert_eq!(
+        open(order_schema(), json!({"items": [{"sku": "ABC", "count": 1}], "role": "admin"})),
+        [""; 0]
+    );
+    assert_eq!(
+        open(order_schema(), json!({"items": [{"sku": "ABC", "count": 1}], "id": "7"})),
+        ["/id: readOnly"]
+    );
 }
 
 #[test]
@@ -89,17 +127,67 @@ fn closed_objects_know_all_parts_of_a_composition() {
     });
     for (name, schema, body, expected) in [
         ("all parts", composed.clone(), json!({"name": "x", "age": 1, "mail": 1, "phone": 1}), vec![]),
-        ("a branch that did not match", composed.clone(), json!({"mail": 1, "fax": 1}), vec!["/fax: additionalProperties"]),
-        ("the property of another branch", composed, json!({"mail": 1, "phone": 1, "x": 1}), vec!["/x: additionalProperties"]),
-        ("a reference alone", json!({"$defs": {"b": base}, "$ref": "#/$defs/b"}), json!({"name": "x", "role": 1}), vec!["/role: additionalProperties"]),
+        (
+            "a branch that did not match",
+            composed.clone(),
+            json!({"mail": 1, "fax": 1}),
+            vec!["/fax: additionalProperties"],
+        ),
+        (
+            "the property of another branch",
+            composed,
+            json!({"mail": 1, "phone": 1, "x": 1}),
+            vec!["/x: additionalProperties"],
+        ),
+        (
+            "a reference alone",
+            json!({"$defs": {"b": base}, "$ref": "#/$defs/b"}),
+            json!({"name": "x", "role": 1}),
+            vec!["/role: additionalProperties"],
+        ),
         ("a free-form object", json!({"type": "object"}), json!({"any": 1}), vec![]),
-        ("an explicit permission", json!({"properties": {"a": {}}, "additionalProperties": true}), json!({"b": 1}), vec![]),
-        ("an explicit schema", json!({"properties": {"a": {}}, "additionalProperties": {"type": "string"}}), json!({"b": 1}), vec!["/b: type"]),
-        ("the document's own closing", json!({"properties": {"a": {}}, "unevaluatedProperties": false}), json!({"b": 1}), vec!["/b: unevaluatedProperties"]),
-        ("names by pattern", json!({"patternProperties": {"^x-": {}}}), json!({"x-a": 1, "b": 1}), vec!["/b: additionalProperties"]),
-        ("the branch of oneOf", json!({"oneOf": [{"required": ["a"], "properties": {"a": {"properties": {"b": {}}}}}, {"required": ["c"], "properties": {"c": {}}}]}), json!({"a": {"b": 1, "role": 1}}), vec!["/a/role: additionalProperties"]),
-        ("an unknown member beside a branch", json!({"oneOf": [{"required": ["a"], "properties": {"a": {}}}, {"required": ["c"], "properties": {"c": {}}}]}), json!({"a": 1, "role": 1}), vec!["/role: additionalProperties"]),
-        ("a condition", json!({"properties": {"t": {}}, "if": {"properties": {"t": {"const": 1}}}, "then": {"properties": {"one": {}}}}), json!({"t": 2, "one": 1}), vec!["/one: additionalProperties"]),
+        (
+            "an explicit permission",
+            json!({"properties": {"a": {}}, "additionalProperties": true}),
+            json!({"b": 1}),
+            vec![],
+        ),
+        (
+            "an explicit schema",
+            json!({"properties": {"a": {}}, "additionalProperties": {"type": "string"}}),
+            json!({"b": 1}),
+            vec!["/b: type"],
+        ),
+        (
+            "the document's own closing",
+            json!({"properties": {"a": {}}, "unevaluatedProperties": false}),
+            json!({"b": 1}),
+            vec!["/b: unevaluatedProperties"],
+        ),
+        (
+            "names by pattern",
+            json!({"patternProperties": {"^x-": {}}}),
+            json!({"x-a": 1, "b": 1}),
+            vec!["/b: additionalProperties"],
+        ),
+        (
+            "the branch of oneOf",
+            json!({"oneOf": [{"required": ["a"], "properties": {"a": {"properties": {"b": {}}}}}, {"required": ["c"], "properties": {"c": {}}}]}),
+            json!({"a": {"b": 1, "role": 1}}),
+            vec!["/a/role: additionalProperties"],
+        ),
+        (
+            "an unknown member beside a branch",
+            json!({"oneOf": [{"required": ["a"], "properties": {"a": {}}}, {"required": ["c"], "properties": {"c": {}}}]}),
+            json!({"a": 1, "role": 1}),
+            vec!["/role: additionalProperties"],
+        ),
+        (
+            "a condition",
+            json!({"properties": {"t": {}}, "if": {"properties": {"t": {"const": 1}}}, "then": {"properties": {"one": {}}}}),
+            json!({"t": 2, "one": 1}),
+            vec!["/one: additionalProperties"],
+        ),
     ] {
         assert_eq!(closed(schema, body), expected, "{name}");
     }
@@ -115,8 +203,18 @@ fn strictness_never_accepts_what_the_document_refuses() {
             json!({"a": 1, "b": 1}),
             vec![": oneOf"],
         ),
-        ("what is excluded", json!({"properties": {"a": {}, "b": {}}, "not": {"properties": {"a": {"const": 1}}}}), json!({"a": 1, "b": 1}), vec![": not"]),
-        ("too many of a kind", json!({"maxContains": 1, "contains": {"properties": {"a": {}}}}), json!([{"a": 1, "b": 1}, {"c": 1}]), vec![": maxContains"]),
+        (
+            "what is excluded",
+            json!({"properties": {"a": {}, "b": {}}, "not": {"properties": {"a": {"const": 1}}}}),
+            json!({"a": 1, "b": 1}),
+            vec![": not"],
+        ),
+        (
+            "too many of a kind",
+            json!({"maxContains": 1, "contains": {"properties": {"a": {}}}}),
+            json!([{"a": 1, "b": 1}, {"c": 1}]),
+            vec![": maxContains"],
+        ),
     ] {
         assert_eq!(closed(schema.clone(), body.clone()), expected, "{name}");
         assert_eq!(open(schema, body), expected, "{name}");
@@ -127,7 +225,12 @@ fn strictness_never_accepts_what_the_document_refuses() {
 #[test]
 fn numbers_are_exact() {
     for (name, schema, value, valid) in [
-        ("above a bound beyond doubles", json!({"maximum": 9_007_199_254_740_992_u64}), "9007199254740993", false),
+        (
+            "above a bound beyond doubles",
+            json!({"maximum": 9_007_199_254_740_992_u64}),
+            "9007199254740993",
+            false,
+        ),
         ("at that bound", json!({"maximum": 9_007_199_254_740_992_u64}), "9007199254740992", true),
         ("a decimal multiple", json!({"multipleOf": 0.01}), "0.07", true),
         ("not a multiple", json!({"multipleOf": 0.01}), "0.075", false),
@@ -139,7 +242,8 @@ fn numbers_are_exact() {
         ("exclusive", json!({"exclusiveMinimum": 1}), "1", false),
         ("enum by value", json!({"enum": [1, 2.0]}), "2", true),
     ] {
-        let value = portcullis_core::json::parse(value.as_bytes(), portcullis_core::json::Limits::default()).unwrap();
+        let value =
+            portcullis_core::json::parse(value.as_bytes(), portcullis_core::json::Limits::default()).unwrap();
         assert_eq!(open(schema, value).is_empty(), valid, "{name}");
     }
 }
@@ -150,7 +254,10 @@ fn openapi_3_0_has_its_own_keywords() {
     let new = |schema: Value, instance: Value| check(Version::V31, false, &schema, &instance);
     assert_eq!(old(json!({"type": "string", "nullable": true}), json!(null)), Ok(vec![]));
     assert_eq!(old(json!({"type": "string", "nullable": false}), json!(null)), Ok(vec![": type".into()]));
-    assert_eq!(old(json!({"type": "string", "nullable": true, "enum": ["a"]}), json!(null)), Ok(vec![": enum".into()]));
+    assert_eq!(
+        old(json!({"type": "string", "nullable": true, "enum": ["a"]}), json!(null)),
+        Ok(vec![": enum".into()])
+    );
     assert_eq!(new(json!({"type": "string", "nullable": true}), json!(null)), Ok(vec![": type".into()]));
     let exclusive = json!({"minimum": 1, "exclusiveMinimum": true, "maximum": 3, "exclusiveMaximum": false});
     assert_eq!(old(exclusive.clone(), json!(1)), Ok(vec![": exclusiveMinimum".into()]));
@@ -163,21 +270,48 @@ fn openapi_3_0_has_its_own_keywords() {
 fn a_broken_schema_is_refused_with_its_place() {
     for (schema, expected) in [
         (json!({"type": "strin"}), "document#/type: expected a type of JSON Schema, found `strin`"),
-        (json!({"properties": {"a": {"maxlength": 5}}}), "document#/properties/a/maxlength: expected a supported schema keyword, found `maxlength`"),
-        (json!({"$dynamicRef": "#a"}), "document#/$dynamicRef: expected a supported schema keyword, found `$dynamicRef`"),
-        (json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "document#/$schema: expected the dialect of JSON Schema 2020-12 or OpenAPI 3.1, found `http://json-schema.org/draft-04/schema#`"),
+        (
+            json!({"properties": {"a": {"maxlength": 5}}}),
+            "document#/properties/a/maxlength: expected a supported schema keyword, found `maxlength`",
+        ),
+        (
+            json!({"$dynamicRef": "#a"}),
+            "document#/$dynamicRef: expected a supported schema keyword, found `$dynamicRef`",
+        ),
+        (
+            json!({"$schema": "http://json-schema.org/draft-04/schema#"}),
+            "document#/$schema: expected the dialect of JSON Schema 2020-12 or OpenAPI 3.1, found `http://json-schema.org/draft-04/schema#`",
+        ),
         (json!({"minLength": -1}), "document#/minLength: expected a whole number from 0, found `-1`"),
         (json!({"maxItems": 1.5}), "document#/maxItems: expected a whole number from 0, found `1.5`"),
         (json!({"minimum": "1"}), "document#/minimum: expected a number, found `1`"),
         (json!({"multipleOf": 0}), "document#: expected `multipleOf` to be more than 0"),
         (json!({"required": "a"}), "document#/required: expected a list, found `a`"),
         (json!({"properties": {"a": 5}}), "document#/properties/a: expected a schema, found `5`"),
-        (json!({"items": [{}]}), "document#/items: expected a schema (a list of schemas is `prefixItems`), found a list"),
-        (json!({"pattern": "(?=a)"}), "document#/pattern: expected no look-around, which has no linear-time form, found it in pattern `(?=a)`"),
-        (json!({"$ref": "http://evil.test/schema.json"}), "document#/$ref: expected a reference into this document (`#/...`), found `http://evil.test/schema.json`"),
-        (json!({"$ref": "#/nowhere"}), "document#/$ref: expected a reference to something in this document, found `#/nowhere`"),
-        (json!({"$ref": "#"}), "document#: expected a schema that ends, found one that applies itself to the same value"),
-        (json!({"allOf": [{"anyOf": [{"$ref": "#"}]}]}), "document#: expected a schema that ends, found one that applies itself to the same value"),
+        (
+            json!({"items": [{}]}),
+            "document#/items: expected a schema (a list of schemas is `prefixItems`), found a list",
+        ),
+        (
+            json!({"pattern": "(?=a)"}),
+            "document#/pattern: expected no look-around, which has no linear-time form, found it in pattern `(?=a)`",
+        ),
+        (
+            json!({"$ref": "http://evil.test/schema.json"}),
+            "document#/$ref: expected a reference into this document (`#/...`), found `http://evil.test/schema.json`",
+        ),
+        (
+            json!({"$ref": "#/nowhere"}),
+            "document#/$ref: expected a reference to something in this document, found `#/nowhere`",
+        ),
+        (
+            json!({"$ref": "#"}),
+            "document#: expected a schema that ends, found one that applies itself to the same value",
+        ),
+        (
+            json!({"allOf": [{"anyOf": [{"$ref": "#"}]}]}),
+            "document#: expected a schema that ends, found one that applies itself to the same value",
+        ),
     ] {
         assert_eq!(check(Version::V31, true, &schema, &json!(1)), Err(expected.to_owned()));
     }
@@ -186,14 +320,16 @@ fn a_broken_schema_is_refused_with_its_place() {
         chain.insert(format!("s{link}"), json!({"allOf": [{"$ref": format!("#/$defs/s{}", link + 1)}]}));
     }
     chain.insert("s40".to_owned(), json!({}));
-    let error = check(Version::V31, true, &json!({"$defs": chain, "$ref": "#/$defs/s0"}), &json!(1)).unwrap_err();
+    let error =
+        check(Version::V31, true, &json!({"$defs": chain, "$ref": "#/$defs/s0"}), &json!(1)).unwrap_err();
     assert!(error.contains("at most 32 schemas"), "{error}");
 }
 
 // covers: ENV-BODY-19
 #[test]
 fn recursion_through_values_ends() {
-    let tree = json!({"type": "object", "properties": {"child": {"$ref": "#"}, "value": {"type": "integer"}}});
+    let tree =
+        json!({"type": "object", "properties": {"child": {"$ref": "#"}, "value": {"type": "integer"}}});
     let mut body = json!({"value": 1});
     for _ in 0..30 {
         body = json!({"value": 1, "child": body});
@@ -202,7 +338,7 @@ fn recursion_through_values_ends() {
     assert_eq!(closed(tree, json!({"child": {"child": {"value": "x"}}})), ["/child/child/value: type"]);
 }
 
-// covers: ENV-BODY-19, HOST-ALGO-03, HOST-ALGO-06
+// covers: ENV-BODY-19, ENV-BODY-20, HOST-ALGO-03, HOST-ALGO-06
 #[test]
 fn the_work_for_a_body_is_bounded() {
     let exponential = json!({"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "array", "items": {"$ref": "#"}}, {"const": 1}]});
@@ -233,4 +369,22 @@ fn the_work_for_a_body_is_bounded() {
     ] {
         assert_eq!(open(schema, body), expected, "{name}");
     }
+}
+
+#[test]
+fn the_deepest_evaluation_fits_the_stack_of_a_module() {
+    let levels: serde_json::Map<String, Value> = (0..30)
+        .map(|n| (format!("s{n}"), json!({"allOf": [{"$ref": format!("#/$defs/s{}", n + 1)}]})))
+        .collect();
+    let mut definitions = levels;
+    definitions
+        .insert("s30".to_owned(), json!({"properties": {"a": {"$ref": "#/$defs/s0"}}, "not": {"const": 1}}));
+    let schema = json!({"$defs": definitions, "$ref": "#/$defs/s0"});
+    let mut body = json!({});
+    for _ in 0..31 {
+        body = json!({"a": body});
+    }
+    // The linker gives wasm32 modules 1 MiB.
+    let check = std::thread::Builder::new().stack_size(1 << 20).spawn(move || closed(schema, body)).unwrap();
+    assert_eq!(check.join().unwrap(), ["too complex"]);
 }

@@ -115,7 +115,7 @@ fn the_algorithm_is_exactly_a_configured_one() {
     assert_eq!(checked.map(|_| ()), Err(Rejection::AlgorithmNotAllowed));
 }
 
-// covers: JWT-FMT-04, JWT-FMT-05, JWT-FMT-06, JWT-FMT-09, JWT-FMT-20, JWT-FMT-25
+// covers: JWT-FMT-04, JWT-FMT-05, JWT-FMT-06, JWT-FMT-09, JWT-FMT-10, JWT-FMT-20, JWT-FMT-25
 #[test]
 fn only_the_compact_form_is_a_token() {
     let token = R1.token(&claims());
@@ -123,12 +123,16 @@ fn only_the_compact_form_is_a_token() {
         panic!("three parts")
     };
     let json = json!({"payload": payload, "protected": header, "signature": signature}).to_string();
+    let flattened =
+        json!({"payload": payload, "protected": header, "header": {"alg": "HS256"}, "signature": signature});
+    let flattened = flattened.to_string();
     let other_alphabet = |part: &str| part.replace('-', "+").replace('_', "/");
     // A payload whose text surely holds both special characters.
     let special =
         R1.sign_parts(header, &other_alphabet(&crate::base64url::encode(b"{\"\xc2\xbe\xc2\xbf?\":1}")));
     for (name, text) in [
         ("JSON serialization", json.as_str()),
+        ("algorithm in an unprotected header", &flattened),
         ("general JSON serialization", r#"{"payload":"a","signatures":[]}"#),
         ("one part", header),
         ("two parts", &format!("{header}.{payload}")),

@@ -1,10 +1,11 @@
 //! Every place, style and type of parameters.
 
-use portcullis_core::Headers;
+use portcullis_core::{Headers, Request};
 use serde_json::json;
 
 use super::*;
 use crate::document::{Document, Version};
+use crate::openapi::query::Query;
 
 /// `ok`, or what is wrong with the parameter in a request with this query, header field, cookie or path variable.
 fn check(parameter: Value, query: &str, fields: &[(&str, &str)], variable: &str) -> String {
@@ -70,10 +71,17 @@ fn query_styles() {
         ("form", true, json!({"type": ["integer", "null"]}), "p=null", "ok"),
         ("form", true, json!({"enum": [1, "a"]}), "p=1", "ok"),
         ("form", true, json!({"enum": [1, "a"]}), "p=b", "p enum"),
-        ("form", true, json!({"oneOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]}), "p=5", "ok"),
+        (
+            "form",
+            true,
+            json!({"oneOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]}),
+            "p=5",
+            "ok",
+        ),
         ("form", true, json!({}), "p=anything", "ok"),
     ] {
-        let parameter = json!({"name": "p", "in": "query", "style": style, "explode": explode, "schema": schema});
+        let parameter =
+            json!({"name": "p", "in": "query", "style": style, "explode": explode, "schema": schema});
         assert_eq!(check(parameter, query, &[], ""), expected, "{style} {explode} {query}");
     }
 }
@@ -139,8 +147,11 @@ fn json_content_and_empty_values() {
 
 #[test]
 fn some_header_fields_are_not_parameters() {
-    for (name, is_parameter) in [("Accept", false), ("content-type", false), ("Authorization", false), ("X-Id", true)] {
-        let document = Document::of(json!({"name": name, "in": "header", "schema": {}}), Version::V31).unwrap();
+    for (name, is_parameter) in
+        [("Accept", false), ("content-type", false), ("Authorization", false), ("X-Id", true)]
+    {
+        let document =
+            Document::of(json!({"name": name, "in": "header", "schema": {}}), Version::V31).unwrap();
         let read = Parameter::read(&document.root(), &mut Compiler::new(&document, true)).unwrap();
         assert_eq!(read.is_some(), is_parameter, "{name}");
     }

@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::super::format::Format;
 use super::super::number::{self, Decimal};
-use super::super::{Additional, ArrayRules, Contains, NumberRules, ObjectRules, Property, StringRules, order};
+use super::super::{
+    Additional, ArrayRules, Contains, NumberRules, ObjectRules, Property, StringRules, order,
+};
 use super::{Compiler, MAX_HOPS, Role};
 use crate::document::{Located, Version};
 
@@ -22,7 +24,8 @@ pub(super) fn values(at: &Located<'_>) -> Result<Option<(&'static str, Vec<Value
     Ok(match (at.member("const"), listed) {
         (None, listed) => listed.map(|values| ("enum", values)),
         (Some(one), listed) => {
-            let possible = listed.is_none_or(|values| values.iter().any(|value| order::compare(value, one.value).is_eq()));
+            let possible = listed
+                .is_none_or(|values| values.iter().any(|value| order::compare(value, one.value).is_eq()));
             Some(("const", if possible { vec![one.value.clone()] } else { Vec::new() }))
         }
     })
@@ -89,7 +92,9 @@ fn count(at: &Located<'_>, keyword: &str) -> Result<Option<usize>, ConfigError> 
     // A count beyond 64 bits never limits anything.
     let count = whole.and_then(|number| match number.as_u64() {
         Some(count) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
-        None => number.as_f64().filter(|float| *float >= 0.0).and_then(|float| format!("{float}").parse().ok()),
+        None => {
+            number.as_f64().filter(|float| *float >= 0.0).and_then(|float| format!("{float}").parse().ok())
+        }
     });
     count.map(Some).ok_or_else(|| member.expected("a whole number from 0"))
 }
@@ -110,8 +115,10 @@ impl<'d> Compiler<'d> {
             pattern,
             format: format(at)?.filter(|format| !format.is_for_numbers()),
         };
-        let used =
-            rules.min_length > 0 || rules.max_length.is_some() || rules.pattern.is_some() || rules.format.is_some();
+        let used = rules.min_length > 0
+            || rules.max_length.is_some()
+            || rules.pattern.is_some()
+            || rules.format.is_some();
         Ok(used.then_some(rules))
     }
 
@@ -132,7 +139,11 @@ impl<'d> Compiler<'d> {
             unique,
             prefix: self.list(at, "prefixItems", value_role)?,
             items: self.optional(at, "items", Role::Value, role)?,
-            contains: contains.map(|schema| Contains { schema, min: min_contains.unwrap_or(1), max: max_contains }),
+            contains: contains.map(|schema| Contains {
+                schema,
+                min: min_contains.unwrap_or(1),
+                max: max_contains,
+            }),
         };
         let used = rules.min_items > 0
             || rules.max_items.is_some()
@@ -143,7 +154,11 @@ impl<'d> Compiler<'d> {
         Ok(used.then_some(rules))
     }
 
-    pub(super) fn object(&mut self, at: &Located<'d>, role: Role) -> Result<Option<ObjectRules>, ConfigError> {
+    pub(super) fn object(
+        &mut self,
+        at: &Located<'d>,
+        role: Role,
+    ) -> Result<Option<ObjectRules>, ConfigError> {
         let value_role = if role == Role::Test { Role::Test } else { Role::Value };
         let mut rules = ObjectRules {
             min_properties: count(at, "minProperties")?.unwrap_or(0),

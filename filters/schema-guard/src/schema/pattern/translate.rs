@@ -4,7 +4,8 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 /// `\s` of ECMA-262: WhiteSpace and LineTerminator.
-const SPACES: &str = r"\t-\r\x20\xA0\u{1680}\u{2000}-\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}\u{FEFF}";
+const SPACES: &str =
+    r"\t-\r\x20\xA0\u{1680}\u{2000}-\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}\u{FEFF}";
 
 /// Translates a pattern, or says what is not supported.
 pub(super) fn to_rust(pattern: &str) -> Result<String, String> {
@@ -94,7 +95,11 @@ impl Translator<'_> {
                 Err("expected no look-around, which has no linear-time form, found it".to_owned())
             }
             (Some('<'), _) => {
-                if self.rest.any(|c| c == '>') { Ok(()) } else { Err("expected `>` behind a group's name".to_owned()) }
+                if self.rest.any(|c| c == '>') {
+                    Ok(())
+                } else {
+                    Err("expected `>` behind a group's name".to_owned())
+                }
             }
             _ => Err("expected `(?:` or `(?<name>` at the start of a group, found another form".to_owned()),
         }
@@ -102,7 +107,9 @@ impl Translator<'_> {
 
     fn escape(&mut self) -> Result<(), String> {
         match self.rest.peek() {
-            Some('1'..='9' | 'k') => Err("expected no backreference, which has no linear-time form, found one".to_owned()),
+            Some('1'..='9' | 'k') => {
+                Err("expected no backreference, which has no linear-time form, found one".to_owned())
+            }
             Some('b') => self.assertion(r"(?-u:\b)"),
             Some('B') => self.assertion(r"(?-u:\B)"),
             _ => {
@@ -141,14 +148,18 @@ impl Translator<'_> {
             'r' => Atom::Char('\r'),
             '0' if !self.rest.peek().is_some_and(char::is_ascii_digit) => Atom::Char('\0'),
             'c' => match self.rest.next() {
-                Some(letter) if letter.is_ascii_alphabetic() => Atom::Char(char::from(
-                    u8::try_from(letter).unwrap_or_default() & 0x1f,
-                )),
+                Some(letter) if letter.is_ascii_alphabetic() => {
+                    Atom::Char(char::from(u8::try_from(letter).unwrap_or_default() & 0x1f))
+                }
                 _ => return Err(r"expected a letter behind `\c`".to_owned()),
             },
-            'x' => Atom::Char(self.hex(2).and_then(char::from_u32).ok_or(r"expected two hex digits behind `\x`")?),
+            'x' => Atom::Char(
+                self.hex(2).and_then(char::from_u32).ok_or(r"expected two hex digits behind `\x`")?,
+            ),
             'u' => Atom::Char(self.unicode().ok_or(r"expected a Unicode character behind `\u`")?),
-            c if c.is_ascii_alphanumeric() => return Err(format!(r"expected an escape of ECMA-262, found `\{c}`")),
+            c if c.is_ascii_alphanumeric() => {
+                return Err(format!(r"expected an escape of ECMA-262, found `\{c}`"));
+            }
             c => Atom::Char(c),
         })
     }
@@ -170,7 +181,8 @@ impl Translator<'_> {
 
     fn unicode(&mut self) -> Option<char> {
         if self.rest.next_if_eq(&'{').is_some() {
-            let digits: String = std::iter::from_fn(|| self.rest.next_if(char::is_ascii_hexdigit)).take(6).collect();
+            let digits: String =
+                std::iter::from_fn(|| self.rest.next_if(char::is_ascii_hexdigit)).take(6).collect();
             self.rest.next_if_eq(&'}')?;
             return char::from_u32(u32::from_str_radix(&digits, 16).ok()?);
         }
@@ -185,7 +197,8 @@ impl Translator<'_> {
     }
 
     fn hex(&mut self, count: usize) -> Option<u32> {
-        let digits: String = std::iter::from_fn(|| self.rest.next_if(char::is_ascii_hexdigit)).take(count).collect();
+        let digits: String =
+            std::iter::from_fn(|| self.rest.next_if(char::is_ascii_hexdigit)).take(count).collect();
         if digits.len() == count { u32::from_str_radix(&digits, 16).ok() } else { None }
     }
 
