@@ -40,7 +40,7 @@ build: rust-target ## Compile the filters to dist/NAME.wasm
 	@mkdir -p dist
 	@echo "building $(MODULES)"
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
-	  $(addprefix -p portcullis-,$(FILTERS)) $(addsuffix /module,$(addprefix --features portcullis-,$(FILTERS)))
+	  $(foreach name,$(FILTERS),-p portcullis-$(name) --features portcullis-$(name)/module)
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
 	  -p portcullis-suite --features portcullis-suite/module
 	@for name in $(MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/$$name.wasm; done
@@ -50,7 +50,7 @@ build: rust-target ## Compile the filters to dist/NAME.wasm
 build-test-modules: rust-target
 	@mkdir -p dist/test
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
-	  $(addprefix -p portcullis-,$(TEST_MODULES)) $(addsuffix /module,$(addprefix --features portcullis-,$(TEST_MODULES)))
+	  $(foreach name,$(TEST_MODULES),-p portcullis-$(name) --features portcullis-$(name)/module)
 	@for name in $(TEST_MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/test/$$name.wasm; done
 
 .PHONY: sizes
