@@ -1,6 +1,7 @@
 """Compares Portcullis with Envoy's own filters: `make bench`. README.md beside this file tells how to read the tables."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def main() -> int:
     """Exit status 0 when everything that was asked for was measured; 2 when wrk is missing."""
     options = _options()
     load.require_wrk()
+    # Ends Envoy and removes the files too, as an interrupt does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         results = _measure(options)
     except (NotBuilt, StartError, CheckFailed, load.LoadFailed) as problem:

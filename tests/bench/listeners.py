@@ -21,7 +21,7 @@ OPENAPI: dict[str, Any] = yaml.safe_load((HERE / "orders.openapi.yaml").read_tex
 UNREACHED = 1_000_000
 KEYS = ("r1", "e1")
 
-# The security fields that header-guard's profile sets on a connection without TLS, so that Envoy's header_mutation can set the same.
+# The fields that header-guard's profile sets on a connection without TLS, so that header_mutation can set the same.
 SECURITY_FIELDS = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

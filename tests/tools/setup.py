@@ -30,7 +30,7 @@ def install() -> None:
     venv.create(VENV, with_pip=True, clear=True)
     subprocess.run(
         [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check",
-         "--require-hashes", "--only-binary", ":all:", "--progress-bar", "on", "--requirement", REQUIREMENTS],
+         "--require-hashes", "--only-binary", ":all:", "--quiet", "--requirement", REQUIREMENTS],
         check=True,
     )
     STAMP.write_text(wanted())

@@ -46,6 +46,7 @@ struct Treatment {
 /// Fields whose rules look at more than one value, after the pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Special {
+    ExternalAddress,
     ForwardedFor,
     ForwardedProto,
     RequestId,
@@ -69,8 +70,11 @@ const SPECIAL: [(&str, Special); 8] = [
 ];
 
 /// What Envoy writes itself at the edge: only its own entry of these fields is kept.
-const REWRITTEN: [(&str, Special); 2] =
-    [("x-forwarded-for", Special::ForwardedFor), ("x-forwarded-proto", Special::ForwardedProto)];
+const REWRITTEN: [(&str, Special); 3] = [
+    ("x-envoy-external-address", Special::ExternalAddress),
+    ("x-forwarded-for", Special::ForwardedFor),
+    ("x-forwarded-proto", Special::ForwardedProto),
+];
 
 /// What the pass has met.
 #[derive(Clone, Copy, Default)]
@@ -91,6 +95,7 @@ impl Met {
             Special::Range => 1 << 6,
             Special::ContentLength => 1 << 7,
             Special::TransferEncoding => 1 << 8,
+            Special::ExternalAddress => 1 << 9,
         }
     }
 
@@ -220,8 +225,12 @@ impl Rules {
         met: Met,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
-        if met.has(Special::ForwardedFor) {
-            keep_last_forwarded_for(headers, edit);
+        let client =
+            if met.has(Special::ForwardedFor) { keep_last_forwarded_for(headers, edit) } else { None };
+        if met.has(Special::ExternalAddress) {
+            // Envoy writes the same address to both. Nearly all requests have it: removing it would make Envoy choose
+            // the route again for each.
+            keep_single(headers, "x-envoy-external-address", |value| client == Some(value), edit);
         }
         if met.has(Special::ForwardedProto) {
             agree_on_scheme(headers, edit);
@@ -327,17 +336,20 @@ fn framing(request: &Request, met: Met) -> Option<Denial> {
     (request.end_of_stream() && announces_body).then(|| denials::framing("content-length", "without_body"))
 }
 
-/// Envoy appends its peer on the right; whatever stands left of it is the client's word.
-fn keep_last_forwarded_for(headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+/// Envoy appends its peer on the right; whatever stands left of it is the client's word. The entry that is left.
+fn keep_last_forwarded_for<'a>(headers: &'a Headers, edit: &mut dyn FnMut(Edit<'_>)) -> Option<&'a [u8]> {
     let name = b"x-forwarded-for";
     let value = headers.all(name).last().unwrap_or_default();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
     let is_address = std::str::from_utf8(last).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
     if !is_address {
         edit(Edit::Remove(name));
-    } else if headers.single(name) != Ok(Some(last)) {
+        return None;
+    }
+    if headers.single(name) != Ok(Some(last)) {
         edit(Edit::Set(name, last));
     }
+    Some(last)
 }
 
 /// Envoy writes both `:scheme` and `x-forwarded-proto`. Where they differ one is the client's; then, and for

@@ -34,7 +34,15 @@ pub fn from_claims(claims: Map<String, Value>, roles_claim: &str) -> Result<Iden
         Some(roles) => texts(roles).ok_or(Rejection::ClaimsInvalid)?,
         None => Vec::new(),
     };
-    Ok(Identity { issuer: text("iss"), subject: text("sub"), client_id, scopes, roles, claims })
+    Ok(Identity {
+        issuer: text("iss"),
+        subject: text("sub"),
+        client_id,
+        scopes,
+        roles,
+        claims,
+        ..Identity::default()
+    })
 }
 
 /// One text, or a list of texts, without control characters.

@@ -127,7 +127,7 @@ impl Denial {
     #[must_use]
     pub const fn grpc_status(&self) -> u8 {
         match self.status {
-            400 | 413 | 414 | 415 | 431 => 3, // INVALID_ARGUMENT
+            400 | 413..=415 | 417 | 431 => 3, // INVALID_ARGUMENT
             401 => 16,                        // UNAUTHENTICATED
             403 => 7,                         // PERMISSION_DENIED
             404 | 405 => 12,                  // UNIMPLEMENTED

@@ -1,5 +1,7 @@
 //! Who sent the request, as far as a filter has verified it.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,37 +22,49 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// All claims of the token.
     pub claims: Map<String, Value>,
+    /// What [`Identity::properties`] made of the rest; leave it at its default.
+    #[serde(skip)]
+    pub rendered: Rendered,
+}
+
+/// The properties of an [`Identity`] once they were asked for; the fields must not change after that.
+#[derive(Clone, Debug, Default)]
+pub struct Rendered(OnceCell<Vec<(&'static str, Vec<u8>)>>);
+
+/// Follows from the other fields, so it tells no two identities apart.
+impl PartialEq for Rendered {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
 }
 
 impl Identity {
     /// The name of the filter-state property that carries the whole identity, as JSON, from filter to filter.
     pub const PROPERTY: &'static str = "portcullis.identity";
 
-    /// The identity as [`Identity::PROPERTY`] carries it.
-    #[must_use]
-    pub fn to_property(&self) -> Vec<u8> {
-        // Strings, lists and claims always serialize; without the property readers take nobody as verified.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads what [`Identity::to_property`] wrote; none for anything else.
+    /// Reads the value of [`Identity::PROPERTY`]; none for anything else.
     #[must_use]
     pub fn from_property(property: &[u8]) -> Option<Self> {
         serde_json::from_slice(property).ok()
     }
 
-    /// The plain-text properties that Envoy's own filters and loggers read as `wasm.<name>`: name and value,
-    /// only those that are not empty. Lists are joined by one space.
-    #[must_use]
-    pub fn properties(&self) -> Vec<(&'static str, String)> {
-        let all = [
-            ("portcullis.identity.sub", self.subject.clone()),
-            ("portcullis.identity.iss", self.issuer.clone()),
-            ("portcullis.identity.client_id", self.client_id.clone()),
-            ("portcullis.identity.scope", self.scopes.join(" ")),
-            ("portcullis.identity.roles", self.roles.join(" ")),
-        ];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    /// The filter-state properties of this identity, name and value: [`Identity::PROPERTY`], and the plain texts that
+    /// Envoy's own filters and loggers read as `wasm.<name>`, only those that are not empty. Lists are joined by one
+    /// space. Made once: a remembered identity is published for many requests.
+    pub fn properties(&self) -> &[(&'static str, Vec<u8>)] {
+        self.rendered.0.get_or_init(|| {
+            let texts = [
+                ("portcullis.identity.sub", self.subject.clone()),
+                ("portcullis.identity.iss", self.issuer.clone()),
+                ("portcullis.identity.client_id", self.client_id.clone()),
+                ("portcullis.identity.scope", self.scopes.join(" ")),
+                ("portcullis.identity.roles", self.roles.join(" ")),
+            ];
+            let known = texts.into_iter().filter(|(_, value)| !value.is_empty());
+            // Strings, lists and claims always serialize; without the property readers take nobody as verified.
+            let whole = (Self::PROPERTY, serde_json::to_vec(self).unwrap_or_default());
+            known.map(|(name, value)| (name, value.into_bytes())).chain([whole]).collect()
+        })
     }
 
     /// The text of a claim by its name, or by a path of names joined with `.` where no claim has that whole
@@ -103,9 +117,9 @@ mod tests {
     fn only_known_facts_become_properties() {
         let identity =
             Identity { subject: "a".into(), scopes: vec!["r".into(), "w".into()], ..Identity::default() };
-        assert_eq!(
-            identity.properties(),
-            [("portcullis.identity.sub", "a".to_owned()), ("portcullis.identity.scope", "r w".to_owned())]
-        );
+        let [sub, scope, (name, whole)] = identity.properties() else { panic!("three properties") };
+        assert_eq!(*sub, ("portcullis.identity.sub", b"a".to_vec()));
+        assert_eq!(*scope, ("portcullis.identity.scope", b"r w".to_vec()));
+        assert_eq!((*name, Identity::from_property(whole).unwrap()), (Identity::PROPERTY, identity.clone()));
     }
 }

@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, Verdict};
+use portcullis_core::{Denial, Flow, Reason, Request, Response, Verdict};
 
 use crate::chain::Chain;
 use crate::ctx::{Ctx, Exchange, HeaderEdit};
@@ -393,9 +393,8 @@ impl Stream {
         // An identity that came from another VM is published already.
         if let (Some(identity), false) = (&self.exchange.identity, self.exchange.identity_sought) {
             for (name, value) in identity.properties() {
-                let _ = host.set_property(name, value.as_bytes());
+                let _ = host.set_property(name, value);
             }
-            let _ = host.set_property(Identity::PROPERTY, &identity.to_property());
         }
     }
 }

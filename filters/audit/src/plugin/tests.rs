@@ -127,7 +127,7 @@ fn between_modules_verdicts_pass_through_filter_state() {
     proxy.host.set("portcullis.verdict.rate-limit", "deny rate.exceeded per client");
     proxy.host.set("portcullis.operation", "getOrder");
     let identity = Identity { issuer: "i".into(), subject: "alice".into(), ..Identity::default() };
-    proxy.host.set(Identity::PROPERTY, identity.to_property());
+    proxy.host.set(Identity::PROPERTY, serde_json::to_vec(&identity).unwrap());
     proxy.get(&GET);
     let event = event(&proxy);
     for (name, expected) in [

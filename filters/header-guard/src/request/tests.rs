@@ -145,6 +145,17 @@ fn forwarding_fields_say_what_envoy_wrote() {
         ("no address", &[("x-forwarded-for", "1.2.3.4,")], &[]),
         ("a name", &[("x-forwarded-for", "unknown")], &[]),
         (
+            "Envoy's other word for the client's address",
+            &[("x-forwarded-for", "1.2.3.4, 9.9.9.9"), ("x-envoy-external-address", "9.9.9.9")],
+            &[("x-forwarded-for", "9.9.9.9"), ("x-envoy-external-address", "9.9.9.9")],
+        ),
+        (
+            "another address",
+            &[("x-forwarded-for", "9.9.9.9"), ("x-envoy-external-address", "1.2.3.4")],
+            &[("x-forwarded-for", "9.9.9.9")],
+        ),
+        ("address of nobody", &[("x-envoy-external-address", "1.2.3.4")], &[]),
+        (
             "scheme and protocol agree",
             &[(":scheme", "https"), ("x-forwarded-proto", "https")],
             &[(":scheme", "https"), ("x-forwarded-proto", "https")],
@@ -494,7 +505,17 @@ fn any_fields() -> impl Strategy<Value = Fields> {
             .iter()
             .map(|(name, ..)| (*name).to_owned())
             .chain(spoofable())
-            .chain(["x-forwarded-for", "x-forwarded-proto", "connection", "upgrade", "te"].map(str::to_owned))
+            .chain(
+                [
+                    "x-envoy-external-address",
+                    "x-forwarded-for",
+                    "x-forwarded-proto",
+                    "connection",
+                    "upgrade",
+                    "te",
+                ]
+                .map(str::to_owned),
+            )
             .collect::<Vec<_>>(),
     );
     let name = prop_oneof![

@@ -83,7 +83,7 @@ fn users_are_counted_by_the_identity_that_was_verified() {
     let claims = json!({"sub": "alice"}).as_object().unwrap().clone();
     let identity =
         Identity { issuer: "idp".to_owned(), subject: "alice".to_owned(), claims, ..Identity::default() };
-    proxy.host.set(Identity::PROPERTY, identity.to_property());
+    proxy.host.set(Identity::PROPERTY, serde_json::to_vec(&identity).unwrap());
     assert_eq!(statuses(&proxy, 2), [200, 429]);
 }
 
