@@ -9,4 +9,4 @@ export CARGO_TARGET_WASM32_WASIP1_RUNNER="$PWD/.venv/bin/python $PWD/tests/tools
 # Fewer random cases than natively: the point here is the target, not the search.
 export PROPTEST_CASES=${PROPTEST_CASES:-32}
 packages=(core jose host audit header-guard jwt-auth rate-limit schema-guard suite)
-cargo test --locked --quiet --target wasm32-wasip1 "${packages[@]/#/--package=portcullis-}" --lib --tests
+cargo test --locked --quiet --no-fail-fast --target wasm32-wasip1 "${packages[@]/#/--package=portcullis-}" --lib --tests

@@ -371,6 +371,7 @@ fn the_work_for_a_body_is_bounded() {
     }
 }
 
+#[cfg(not(target_os = "wasi"))] // WASI has no threads.
 #[test]
 fn the_deepest_evaluation_fits_the_stack_of_a_module() {
     let levels: serde_json::Map<String, Value> = (0..30)
