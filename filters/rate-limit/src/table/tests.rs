@@ -412,7 +412,6 @@ fn refusals_write_nothing() {
     assert_eq!(store.values(), before);
 }
 
-#[cfg(not(target_os = "wasi"))] // WASI has no threads.
 #[test]
 fn keys_are_short_and_hexadecimal() {
     for (number, expected) in [(0, "0"), (9, "9"), (16, "10"), (0xabc, "abc"), (u64::MAX, "ffffffffffffffff")]
