@@ -274,6 +274,8 @@ fn work(keys: u64, undo: bool) -> impl Strategy<Value = Vec<Vec<(u64, bool)>>> {
     prop::collection::vec(prop::collection::vec(step, 1..12), 1..5)
 }
 
+// Workers are threads, which WASI has none of.
+#[cfg(not(target_os = "wasi"))]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
@@ -329,6 +331,7 @@ fn take(store: &FakeStore, table: &Table, key: u64, rate: &Rate) -> Take {
 }
 
 // covers: HOST-SHR-03
+#[cfg(not(target_os = "wasi"))]
 #[test]
 fn sixteen_workers_on_one_key_all_get_on() {
     const TAKES: usize = 50;
