@@ -190,4 +190,8 @@ impl Bucket<'_> {
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "in tests an overflow is a failed test")]
+#[cfg_attr(
+    target_os = "wasi",
+    expect(dead_code, reason = "workers are threads there, which WASI has none of")
+)]
 pub mod tests;

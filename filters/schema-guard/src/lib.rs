@@ -9,6 +9,8 @@
 //! ```
 
 pub mod config;
+// They read and unpack files, which takes a process that WASI has not.
+#[cfg(not(target_os = "wasi"))]
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
