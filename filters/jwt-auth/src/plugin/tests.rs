@@ -654,8 +654,7 @@ fn keys_that_are_not_used_are_counted_and_the_others_work() {
 #[test]
 fn the_examples_of_the_documentation_are_accepted() {
     let page = include_str!("../../../../docs/jwt-auth.md");
-    let examples: Vec<&str> =
-        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples = portcullis_host::fake::fenced_blocks(page, "json");
     assert!(examples.len() >= 3);
     for example in examples {
         let result = configure(example.as_bytes(), &FakeHost::at(NOW));

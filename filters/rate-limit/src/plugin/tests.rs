@@ -295,8 +295,7 @@ fn an_ambiguous_path_is_refused_where_limits_go_by_path() {
 #[test]
 fn every_configuration_in_the_documentation_is_valid() {
     let page = include_str!("../../../../docs/rate-limit.md");
-    let blocks: Vec<&str> =
-        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks = portcullis_host::fake::fenced_blocks(page, "json");
     assert!(blocks.len() >= 3);
     for block in blocks {
         assert!(configure(block.as_bytes(), &host()).is_ok(), "{block}");

@@ -101,8 +101,7 @@ fn warnings_are_logged_up_to_a_bound() {
 fn the_examples_of_the_documentation_load() {
     let page = include_str!("../../../../docs/schema-guard.md");
     let mut examples = 0;
-    for block in page.split("```json\n").skip(1) {
-        let example = block.split("```").next().unwrap();
+    for example in portcullis_host::fake::fenced_blocks(page, "json") {
         let host = FakeHost::at(0);
         if let Err(error) = configure(example.as_bytes(), &host) {
             panic!("{error} in {example}");
