@@ -93,6 +93,14 @@ cases: python ## Which requirements are covered, not applicable, open
 bench: setup build build-test-modules ## Ratios against Envoy's own filters (needs wrk)
 	@$(PYTHON) tests/bench/bench.py
 
+.PHONY: fuzz
+fuzz: rust-target python ## Every fuzz target for SECONDS_EACH (30), or one: TARGET=jwt
+	@$(PYTHON) tests/fuzz/fuzz.py --seconds $(or $(SECONDS_EACH),30) $(if $(TARGET),--target $(TARGET))
+
+.PHONY: fuzz-merge
+fuzz-merge: rust-target python ## Take what fuzzing found into the committed corpora
+	@$(PYTHON) tests/fuzz/fuzz.py --merge $(if $(TARGET),--target $(TARGET))
+
 .PHONY: lint
 lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make
 	@$(PYTHON) envoy-config/parts/render.py --check
