@@ -39,9 +39,6 @@ pub(super) fn headers(data: &[u8]) {
     };
     let written = headers.to_pairs();
     assert_eq!(Headers::from_pairs(written.clone()).as_ref(), Ok(&headers));
-    if !data.is_empty() {
-        assert_eq!(data.get(4..12), written.get(4..12), "lengths stay as they are");
-    }
     let mut edited = headers.clone();
     let removed = edited.remove(b"a");
     assert_eq!(removed, headers.all(b"a").count());
