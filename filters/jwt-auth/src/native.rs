@@ -85,72 +85,20 @@ fn push_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
 #[cfg(test)]
 pub mod tests {
     use portcullis_jose::SoftwareVerifier;
-    use portcullis_jose::testing::{E1, OTHER, R1, SigningKey};
+    use portcullis_jose::testing::{E1, OTHER, R1, SigningKey, verify_signature};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn varint(bytes: &mut &[u8]) -> usize {
-        let mut value = 0;
-        for shift in (0..).step_by(7) {
-            let (byte, rest) = bytes.split_first().unwrap();
-            *bytes = rest;
-            value |= usize::from(byte & 0x7f) << shift;
-            if *byte < 0x80 {
-                break;
-            }
-        }
-        value
-    }
-
-    /// A `verify_signature` that knows these keys.
+    /// Envoy's `verify_signature`, which knows the keys of the tests and of the vectors.
     pub fn function(argument: &[u8]) -> Vec<u8> {
-        let mut rest = argument;
-        let mut fields = Vec::new();
-        while let Some((tag, behind)) = rest.split_first() {
-            rest = behind;
-            let len = varint(&mut rest);
-            let (field, behind) = rest.split_at(len);
-            rest = behind;
-            fields.push((*tag, field));
-        }
-        let [(0x0a, b"sha256"), (0x12, spki), (0x1a, signature), (0x22, message)] = fields[..] else {
-            panic!("not the message of Envoy")
-        };
         let vectors: Value = serde_json::from_str(include_str!("native_vectors.json")).unwrap();
-        let jwks = [
-            R1.public_jwk(),
-            E1.public_jwk(),
-            OTHER.public_jwk(),
-            vectors[0]["jwk"].clone(),
-            vectors[1]["jwk"].clone(),
-        ];
-        let mut keys = jwks.iter().map(|jwk| PublicKey::from_jwk(jwk, &Algorithm::ALL).unwrap());
-        let Some(key) = keys.find(|key| key.spki() == spki) else { return b"\x12\x0bunknown key".to_vec() };
-        let valid = match key.algorithm() {
-            Algorithm::Rs256 => SoftwareVerifier.is_valid(&key, message, signature),
-            Algorithm::Es256 => {
-                let raw: Option<Vec<u8>> = undo_der(signature);
-                raw.is_some_and(|raw| SoftwareVerifier.is_valid(&key, message, &raw))
-            }
-        };
-        if valid { VALID.to_vec() } else { b"\x12\x09not valid".to_vec() }
-    }
-
-    fn undo_der(signature: &[u8]) -> Option<Vec<u8>> {
-        let mut rest =
-            signature.strip_prefix(&[0x30, u8::try_from(signature.len().checked_sub(2)?).ok()?])?;
-        let mut out = Vec::new();
-        for _ in 0..2 {
-            let len = usize::from(*rest.strip_prefix(&[2])?.first()?);
-            let (number, behind) = rest[2..].split_at_checked(len)?;
-            let digits = number.strip_prefix(&[0]).unwrap_or(number);
-            out.extend(
-                std::iter::repeat_n(0, 32_usize.checked_sub(digits.len())?).chain(digits.iter().copied()),
-            );
-            rest = behind;
-        }
-        rest.is_empty().then_some(out)
+        let tested = [&R1, &E1, &OTHER].map(|key| key.public_jwk());
+        let jwks: Vec<_> = tested
+            .into_iter()
+            .chain(vectors.as_array().unwrap().iter().map(|vector| vector["jwk"].clone()))
+            .collect();
+        verify_signature::answer(argument, &jwks).expect("the message of Envoy")
     }
 
     fn public(key: &SigningKey) -> PublicKey {
