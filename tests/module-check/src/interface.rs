@@ -1,0 +1,66 @@
+//! What a module asks of the proxy and offers to it, and where its stack lies.
+
+use std::collections::BTreeSet;
+
+use crate::Result;
+use crate::module::Module;
+
+/// Bytes of stack. Set by `filters/*/build.rs`... see the Makefile.
+const STACK: u32 = 1 << 20;
+
+/// Names that a file allows, one a line; `#` begins a comment.
+pub fn names(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// What is not as it has to be, a line each.
+pub fn problems(module: &Module, imports: &BTreeSet<String>, exports: &BTreeSet<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let imported = module.imports.iter().cloned().collect();
+    let exported = module.exports.keys().cloned().collect();
+    problems.extend(difference("import", "imports.txt", &imported, imports));
+    problems.extend(difference("export", "exports.txt", &exported, exports));
+    problems.extend(stack(module).err().map(|error| error.to_string()));
+    problems.extend(forbidden(module));
+    problems
+}
+
+fn difference(what: &str, file: &str, found: &BTreeSet<String>, allowed: &BTreeSet<String>) -> Vec<String> {
+    let more = found.difference(allowed).map(|name| format!("{what} {name} is not in {file}"));
+    let less = allowed.difference(found).map(|name| format!("{what} {name} of {file} is not in the module"));
+    more.chain(less).collect()
+}
+
+/// The stack has its size and ends at address 0, below all data: one that overflows leaves the memory and traps,
+/// where it would overwrite data otherwise.
+fn stack(module: &Module) -> Result<()> {
+    let top = module.stack_top.ok_or("the stack pointer is not the first global")?;
+    if top != STACK {
+        return Err(format!("the stack has {top} bytes, expected {STACK}").into());
+    }
+    match module.data.iter().find(|segment| segment.address < top) {
+        Some(segment) => {
+            Err(format!("data at {} lies in the stack, which begins at {top}", segment.address).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// What must not be linked in at all.
+fn forbidden(module: &Module) -> Vec<String> {
+    // With panic=abort nothing is caught: code that counts on it would be wrong.
+    const FUNCTIONS: [&str; 3] = ["catch_unwind", "__rust_try", "resume_unwind"];
+    // Envoy's foreign function, which inflates without a limit.
+    const TEXTS: [&str; 1] = ["uncompress"];
+    let functions =
+        module.functions.iter().filter(|function| FUNCTIONS.iter().any(|name| function.name.contains(name)));
+    let functions = functions.map(|function| format!("{} is linked in", function.name));
+    let texts = TEXTS.iter().filter(|text| {
+        module
+            .data
+            .iter()
+            .any(|segment| segment.bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    });
+    functions.chain(texts.map(|text| format!("the name `{text}` is in the data"))).collect()
+}
