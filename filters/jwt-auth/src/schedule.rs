@@ -99,7 +99,8 @@ impl Schedule {
         match need {
             Need::Refresh => {
                 let (time, wait) = self.next(timing);
-                long_ago(time, wait.saturating_sub(wait.mul_f64(f64::from(jitter) / 1024.0)))
+                let earlier = wait.saturating_mul(jitter.into()).checked_div(1024).unwrap_or_default();
+                long_ago(time, wait.saturating_sub(earlier))
             }
             Need::UnknownKey => long_ago(self.attempted, timing.min_refetch),
         }
