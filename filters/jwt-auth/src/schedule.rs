@@ -99,7 +99,8 @@ impl Schedule {
         match need {
             Need::Refresh => {
                 let (time, wait) = self.next(timing);
-                let earlier = wait.saturating_mul(jitter.into()).checked_div(1024).unwrap_or_default();
+                let part = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX) / 1024;
+                let earlier = Duration::from_nanos(part.saturating_mul(jitter.into()));
                 long_ago(time, wait.saturating_sub(earlier))
             }
             Need::UnknownKey => long_ago(self.attempted, timing.min_refetch),
