@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::Result;
 use crate::module::Module;
 
-/// Bytes of stack. Set by `filters/*/build.rs`... see the Makefile.
+/// Bytes of stack, as the Makefile tells the linker.
 const STACK: u32 = 1 << 20;
 
 /// Names that a file allows, one a line; `#` begins a comment.
@@ -49,7 +49,8 @@ fn stack(module: &Module) -> Result<()> {
 
 /// What must not be linked in at all.
 fn forbidden(module: &Module) -> Vec<String> {
-    // With panic=abort nothing is caught: code that counts on it would be wrong.
+    // With panic=abort nothing is caught, so code that counts on it would be wrong. A call may have been inlined; that
+    // no instruction of exception handling is there at all is checked where they are read.
     const FUNCTIONS: [&str; 3] = ["catch_unwind", "__rust_try", "resume_unwind"];
     // Envoy's foreign function, which inflates without a limit.
     const TEXTS: [&str; 1] = ["uncompress"];
