@@ -133,3 +133,118 @@ fn fits(place: &str, site: &Site) -> bool {
         None => place == "*" && !site.is_own(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: &str = r#"
+[[entry]]
+places = ["*"]
+kinds = ["allocation"]
+sites = { audit = 1 }
+reason = "no memory"
+
+[[entry]]
+places = ["serde_json"]
+kinds = ["index", "overflow"]
+sites = { audit = 2, suite = 1 }
+reason = "behind its own checks"
+
+[[entry]]
+places = ["serde_json/de.rs"]
+kinds = ["index"]
+sites = { audit = 1 }
+reason = "another one"
+
+[[entry]]
+places = ["portcullis_core/json.rs"]
+kinds = ["index"]
+sites = { audit = 1 }
+reason = "ours"
+"#;
+
+    fn site(place: &str, kind: Kind) -> Site {
+        Site { place: place.to_owned(), kind, line: 7, function: "f".to_owned() }
+    }
+
+    /// What the budget above allows.
+    fn as_allowed() -> BTreeMap<String, Vec<Site>> {
+        let audit = vec![
+            site("portcullis_core/json.rs", Kind::Allocation),
+            site("portcullis_core/json.rs", Kind::Index),
+            site("serde_json/de.rs", Kind::Index),
+            site("serde_json/read.rs", Kind::Index),
+            site("serde_json/read.rs", Kind::Overflow),
+        ];
+        [("audit".to_owned(), audit), ("suite".to_owned(), vec![site("serde_json/read.rs", Kind::Overflow)])]
+            .into()
+    }
+
+    fn differences(modules: &BTreeMap<String, Vec<Site>>) -> Vec<String> {
+        Budget::parse(BUDGET).unwrap().differences(modules)
+    }
+
+    // covers: HOST-TRAP-05
+    #[test]
+    fn only_what_the_budget_says_passes() {
+        assert_eq!(differences(&as_allowed()), [""; 0]);
+        for (name, new, expected) in [
+            ("one more", site("serde_json/read.rs", Kind::Index), "audit has 3, the budget says 2"),
+            (
+                "another kind",
+                site("serde_json/read.rs", Kind::Unwrap),
+                "audit: new panic site: serde_json/read.rs:7 (unwrap)",
+            ),
+            (
+                "another crate",
+                site("serde/read.rs", Kind::Index),
+                "audit: new panic site: serde/read.rs:7 (index)",
+            ),
+            ("a name that begins alike", site("serde_jsons/read.rs", Kind::Index), "new panic site"),
+            (
+                "a kind that the tool does not know",
+                site("serde_json/read.rs", Kind::Unknown("g".into())),
+                "call of g",
+            ),
+            ("another file of ours", site("portcullis_core/path.rs", Kind::Index), "new panic site"),
+            ("below a place of ours", site("portcullis_core/json.rs/x", Kind::Index), "new panic site"),
+        ] {
+            let mut modules = as_allowed();
+            modules.entry("audit".to_owned()).or_default().push(new);
+            let found = differences(&modules);
+            assert!(found.len() == 1 && found[0].contains(expected), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_site_that_is_gone_is_taken_off_the_budget() {
+        let mut modules = as_allowed();
+        modules.entry("audit".to_owned()).or_default().retain(|site| site.place != "serde_json/de.rs");
+        let found = differences(&modules);
+        for expected in [
+            "`serde_json/de.rs` has no site any more",
+            "`index` has no site any more",
+            "audit has 0, the budget says 1",
+        ] {
+            assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_changes_numbers_only() {
+        let mut modules = as_allowed();
+        modules.entry("suite".to_owned()).or_default().push(site("serde_json/de.rs", Kind::Index));
+        let updated = Budget::parse(BUDGET).unwrap().with_numbers(BUDGET, &modules);
+        assert_eq!(Budget::parse(&updated).unwrap().differences(&modules), [""; 0]);
+        let without_numbers =
+            |text: &str| text.lines().filter(|line| !line.starts_with("sites")).collect::<String>();
+        assert_eq!(without_numbers(&updated), without_numbers(BUDGET));
+    }
+
+    #[test]
+    fn each_entry_has_a_reason() {
+        assert!(Budget::parse(&BUDGET.replace("ours", " ")).is_err());
+        assert!(Budget::parse(&BUDGET.replace("reason = \"ours\"\n", "")).is_err());
+    }
+}

@@ -145,3 +145,101 @@ fn branch(frames: &mut [Frame], depth: u32) {
         frame.end_reached = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Function;
+
+    const PANIC: u32 = 0;
+    const LAYER: u32 = 1;
+
+    fn call(callee: u32) -> Op {
+        Op::Call { callee, last_constant: None }
+    }
+
+    /// A module whose function 0 panics, 1 calls 0, and 2 is exported and has these operators.
+    fn module(operators: Vec<Op>) -> Module {
+        let function = |operators| Function { name: String::new(), operators };
+        let functions = vec![
+            function(vec![Op::Unreachable, Op::End]),
+            function(vec![call(PANIC), Op::Unreachable, Op::End]),
+            function(operators),
+        ];
+        Module { functions, exports: [("f".to_owned(), Some(2))].into(), ..Module::default() }
+    }
+
+    fn sites_of(operators: Vec<Op>) -> Vec<(u32, Option<u32>)> {
+        sites(&module(operators)).into_iter().map(|site| (site.function, site.callee)).collect()
+    }
+
+    #[test]
+    fn a_site_is_where_a_function_that_can_return_does_not() {
+        let panics = vec![(2, Some(LAYER))];
+        for (name, operators, expected) in [
+            ("nothing", vec![Op::End], vec![]),
+            (
+                "a check before a panic",
+                vec![Op::Block, Op::BranchIf(0), call(LAYER), Op::Unreachable, Op::End, Op::End],
+                panics.clone(),
+            ),
+            (
+                "in one arm",
+                vec![Op::If, call(LAYER), Op::Unreachable, Op::Else, Op::End, Op::End],
+                panics.clone(),
+            ),
+            ("an if without else", vec![Op::If, call(LAYER), Op::Unreachable, Op::End, Op::End], panics),
+            (
+                "an instruction of its own",
+                vec![Op::Block, Op::BranchIf(0), Op::Unreachable, Op::End, Op::End],
+                vec![(2, None)],
+            ),
+            (
+                "the default of a table",
+                vec![
+                    Op::Block,
+                    Op::Block,
+                    Op::BranchTable(vec![1, 0]),
+                    Op::End,
+                    Op::Unreachable,
+                    Op::End,
+                    Op::End,
+                ],
+                vec![(2, None)],
+            ),
+            (
+                "two",
+                vec![
+                    Op::Block,
+                    Op::Block,
+                    Op::BranchIf(1),
+                    Op::BranchIf(0),
+                    call(PANIC),
+                    Op::End,
+                    call(LAYER),
+                    Op::End,
+                    Op::End,
+                ],
+                vec![(2, Some(PANIC)), (2, Some(LAYER))],
+            ),
+            ("behind a return", vec![Op::Return, call(PANIC), Op::End], vec![]),
+            ("an exported function that always panics", vec![call(LAYER), Op::End], vec![(2, Some(2))]),
+            ("an endless loop", vec![Op::Loop, Op::Branch(0), Op::End, Op::End], vec![(2, Some(2))]),
+            ("a loop that ends", vec![Op::Loop, Op::BranchIf(0), Op::End, Op::End], vec![]),
+        ] {
+            assert_eq!(sites_of(operators), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_reaches_has_no_sites_and_tables_reach_all_of_theirs() {
+        let check = || vec![Op::Block, Op::BranchIf(0), call(PANIC), Op::End, Op::End];
+        let mut module = module(vec![Op::End]);
+        module.functions.push(Function { name: String::new(), operators: check() });
+        assert_eq!(sites(&module).len(), 0);
+        module.in_table.push(3);
+        assert_eq!(sites(&module).len(), 1);
+        module.in_table.push(LAYER);
+        assert_eq!(sites(&module).len(), 2, "a call through the table would not return");
+    }
+}

@@ -65,3 +65,67 @@ fn forbidden(module: &Module) -> Vec<String> {
     });
     functions.chain(texts.map(|text| format!("the name `{text}` is in the data"))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::{Function, Segment};
+
+    fn module() -> Module {
+        Module {
+            imports: vec!["env.proxy_log".to_owned()],
+            exports: [("memory".to_owned(), None)].into(),
+            data: vec![Segment { address: STACK, bytes: b"verify_signature".to_vec() }],
+            stack_top: Some(STACK),
+            ..Module::default()
+        }
+    }
+
+    fn problems_of(module: &Module) -> Vec<String> {
+        problems(module, &names("env.proxy_log # why\n\n# all\n"), &names("memory"))
+    }
+
+    // covers: HOST-TRAP-03, HOST-SHR-05, SUP-BLD-03
+    #[test]
+    fn what_is_not_on_the_lists_is_a_problem() {
+        assert_eq!(problems_of(&module()), [""; 0]);
+        let changed = |change: fn(&mut Module)| {
+            let mut module = module();
+            change(&mut module);
+            problems_of(&module).join("\n")
+        };
+        for (found, expected) in [
+            (
+                changed(|module| module.imports.push("env.proxy_enqueue_shared_queue".into())),
+                "proxy_enqueue_shared_queue is not in imports.txt",
+            ),
+            (changed(|module| module.imports.clear()), "env.proxy_log of imports.txt is not in the module"),
+            (
+                changed(|module| module.exports.extend([("proxy_on_queue_ready".to_owned(), None)])),
+                "proxy_on_queue_ready is not in exports.txt",
+            ),
+            (changed(|module| module.stack_top = Some(65_536)), "the stack has 65536 bytes"),
+            (changed(|module| module.stack_top = None), "the stack pointer is not the first global"),
+            (
+                changed(|module| module.data.push(Segment { address: 1024, bytes: vec![0] })),
+                "data at 1024 lies in the stack",
+            ),
+            (
+                changed(|module| {
+                    module.data.push(Segment { address: 2 << 20, bytes: b"uncompress".to_vec() })
+                }),
+                "`uncompress`",
+            ),
+            (
+                changed(|module| {
+                    module
+                        .functions
+                        .push(Function { name: "std::panicking::catch_unwind".into(), operators: vec![] })
+                }),
+                "catch_unwind is linked in",
+            ),
+        ] {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+}

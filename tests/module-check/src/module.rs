@@ -229,3 +229,30 @@ fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<Option<u32>> {
 fn demangled(symbol: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(symbol))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module with a function that is called `f` (in the name section) and does nothing.
+    const NAMED: &[u8] = b"\0asm\x01\0\0\0\
+        \x01\x04\x01\x60\0\0\
+        \x03\x02\x01\0\
+        \x0a\x04\x01\x02\0\x0b\
+        \0\x0b\x04name\x01\x04\x01\0\x01f";
+
+    #[test]
+    fn only_custom_sections_are_left_out() {
+        let plain = without_custom_sections(NAMED).unwrap();
+        assert_eq!(plain, NAMED[..NAMED.len() - 13]);
+        assert_eq!(without_custom_sections(&plain).unwrap(), plain);
+        assert!(without_custom_sections(b"\0asm").is_err());
+    }
+
+    #[test]
+    fn a_module_without_names_can_not_be_judged() {
+        assert_eq!(Module::read(NAMED).unwrap().functions[0].name, "f");
+        let error = Module::read(&without_custom_sections(NAMED).unwrap()).err().unwrap();
+        assert!(error.to_string().contains("no names"), "{error}");
+    }
+}

@@ -165,3 +165,61 @@ fn function_place(name: &str) -> String {
     let path = path.get(..end).unwrap_or_default().trim_end_matches(':');
     if path.contains("::") { path.replace("::", "/") } else { format!("libc/{name}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_the_same_on_every_machine() {
+        for (path, expected) in [
+            (
+                "~/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/serde_json-1.0.154/src/read.rs",
+                "serde_json/read.rs",
+            ),
+            (
+                "/home/me/.cargo/registry/src/x/regex-automata-0.4.19/src/nfa/map.rs",
+                "regex_automata/nfa/map.rs",
+            ),
+            (
+                "/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/num/bignum.rs",
+                "core/num/bignum.rs",
+            ),
+            ("shared/host/src/runtime.rs", "portcullis_host/runtime.rs"),
+            ("filters/rate-limit/src/policy.rs", "portcullis_rate_limit/policy.rs"),
+        ] {
+            assert_eq!(file_place(path), expected);
+        }
+        for (name, expected) in [
+            ("core::slice::sort::stable::quicksort::quicksort", "core/slice/sort/stable/quicksort/quicksort"),
+            (
+                "<&mut serde_json::de::Deserializer<R> as serde_core::de::Deserializer>::x",
+                "serde_json/de/Deserializer",
+            ),
+            ("alloc::vec::Vec<T,A>::push", "alloc/vec/Vec"),
+            (
+                "portcullis_jwt_auth::plugin::JwtFilter::decide::{{closure}}",
+                "portcullis_jwt_auth/plugin/JwtFilter/decide",
+            ),
+            ("dlmalloc", "libc/dlmalloc"),
+        ] {
+            assert_eq!(function_place(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_panic_has_the_kind_of_the_function_that_makes_it() {
+        for (callee, expected) in [
+            ("core::panicking::panic_const::panic_const_add_overflow", Kind::Overflow),
+            ("core::panicking::panic_const::panic_const_rem_by_zero", Kind::Division),
+            ("core::panicking::panic_bounds_check", Kind::Index),
+            ("core::slice::index::slice_index_fail", Kind::Range),
+            ("core::option::expect_failed", Kind::Unwrap),
+            ("core::panicking::panic_fmt", Kind::Explicit),
+            ("alloc::raw_vec::handle_error", Kind::Allocation),
+            ("mine::fail", Kind::Unknown("mine::fail".into())),
+        ] {
+            assert_eq!(Kind::of(callee), expected);
+        }
+    }
+}
