@@ -85,7 +85,7 @@ mod tests {
         problems(module, &names("env.proxy_log # why\n\n# all\n"), &names("memory"))
     }
 
-    // covers: HOST-TRAP-03, HOST-SHR-05, SUP-BLD-03
+    // covers: HOST-TRAP-03, HOST-SHR-05, HOST-CALL-07, SUP-BLD-03
     #[test]
     fn what_is_not_on_the_lists_is_a_problem() {
         assert_eq!(problems_of(&module()), [""; 0]);
