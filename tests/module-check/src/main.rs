@@ -100,7 +100,7 @@ fn check(folder: &Path, pairs: &[&str], mode: Mode) -> Result<bool> {
     }
     let budget = if mode == Mode::Update { Budget::parse(&read_text(&budget_path)?)? } else { budget };
     let differences = budget.differences(&sites);
-    report::table(&sites);
+    report::table(&sites, &budget);
     for line in problems.iter().chain(&differences) {
         eprintln!("error: {line}");
     }

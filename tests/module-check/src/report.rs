@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::budget::Budget;
 use crate::site::Site;
 
 /// One line a module, one column a kind. `own` counts the sites in this project's crates, allocations aside.
-pub fn table(modules: &BTreeMap<String, Vec<Site>>) {
+pub fn table(modules: &BTreeMap<String, Vec<Site>>, budget: &Budget) {
     let kinds: BTreeSet<_> = modules.values().flatten().map(|site| &site.kind).collect();
     let width = modules.keys().map(String::len).max().unwrap_or_default().max("module".len());
-    print!("{:width$}  {:>5}  {:>3}", "module", "sites", "own");
+    print!("{:width$}  {:>5}  budget  {:>3}", "module", "sites", "own");
     for kind in &kinds {
         print!("  {kind}");
     }
     println!();
     for (module, sites) in modules {
         let own = sites.iter().filter(|site| site.is_own()).count();
-        print!("{module:width$}  {:>5}  {own:>3}", sites.len());
+        print!("{module:width$}  {:>5}  {:>6}  {own:>3}", sites.len(), budget.allowed(module));
         for kind in &kinds {
             let count = sites.iter().filter(|site| &site.kind == *kind).count();
             print!("  {count:>0$}", kind.to_string().len());

@@ -65,7 +65,7 @@ mod tests {
             (-4_i32..5).prop_map(|n| json!(f64::from(n) / 2.0)),
             prop_oneof![Just(i64::MIN), Just(i64::MAX)].prop_map(|n| json!(n)),
             Just(json!(u64::MAX)),
-            prop_oneof![Just(9.223_372_036_854_775_8e18), Just(1.844_674_407_370_955_2e19)]
+            prop_oneof![Just(9.223_372_036_854_776e18), Just(1.844_674_407_370_955_2e19)]
                 .prop_map(|n| json!(n)),
             any::<f64>().prop_map(|n| json!(n)),
         ];
