@@ -187,7 +187,8 @@ fn push_escaped(out: &mut String, value: &[u8], max: usize) -> bool {
             Err(byte) => push_byte(out, byte),
         }
         if out.len().saturating_sub(start) > max {
-            out.truncate(fits_with_ellipsis);
+            // Not `truncate`, which may panic. It is a few characters at most.
+            while out.len() > fits_with_ellipsis && out.pop().is_some() {}
             out.push_str(ELLIPSIS);
             return false;
         }

@@ -123,6 +123,7 @@ pub mod tests {
         }
     }
 
+    // covers: HOST-CALL-07
     #[test]
     fn every_unexpected_answer_refuses() {
         let signature = R1.signature(b"message");

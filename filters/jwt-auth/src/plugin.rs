@@ -23,12 +23,15 @@ use crate::{bearer, defaults, output};
 ///
 /// # Errors
 /// [`ConfigError`] with the path of the first mistake.
-pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
+pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
     let policy = Policy::try_from(config::load::<Config>(configuration)?)?;
+    let mut seed = [0; 16];
+    // Without a secret seed many tokens could be made to fall into one place: then only the last two are remembered.
+    let entries = host.random(&mut seed).map_or(0, |()| defaults::CACHE_ENTRIES);
     Ok(Rc::new(JwtAuth {
         sources: policy.providers().iter().map(KeySource::new).collect(),
         policy,
-        cache: RefCell::new(TokenCache::new(defaults::CACHE_ENTRIES, defaults::CACHE_BYTES)),
+        cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
         native: Cell::new(false),
         waiting: Cell::new(0),
     }))
@@ -137,7 +140,7 @@ impl JwtAuth {
 
     /// A token that was verified before, judged by the clock and the keys of now.
     fn recall(&self, token: &[u8], now: UnixTime) -> Option<Result<Rc<Accepted>, Rejection>> {
-        let mut cache = self.cache.borrow_mut();
+        let mut cache = self.cache.try_borrow_mut().ok()?;
         let (generation, accepted) = cache.get(token)?;
         if self.sources.get(accepted.provider)?.generation(now) != Some(generation) {
             cache.remove(token);
@@ -162,7 +165,9 @@ impl JwtAuth {
             rejection => refused(rejection),
         })?;
         let accepted = Rc::new(self.policy.accept(provider, verified).map_err(refused)?);
-        self.cache.borrow_mut().insert(token, (generation, Rc::clone(&accepted)));
+        if let Ok(mut cache) = self.cache.try_borrow_mut() {
+            cache.insert(token, (generation, Rc::clone(&accepted)));
+        }
         Ok(accepted)
     }
 

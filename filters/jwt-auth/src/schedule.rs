@@ -99,7 +99,9 @@ impl Schedule {
         match need {
             Need::Refresh => {
                 let (time, wait) = self.next(timing);
-                long_ago(time, wait.saturating_sub(wait.mul_f64(f64::from(jitter) / 1024.0)))
+                let part = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX) / 1024;
+                let earlier = Duration::from_nanos(part.saturating_mul(jitter.into()));
+                long_ago(time, wait.saturating_sub(earlier))
             }
             Need::UnknownKey => long_ago(self.attempted, timing.min_refetch),
         }

@@ -61,7 +61,6 @@ struct Call {
 }
 
 /// All contexts of this VM. Ordered maps: they need no random seed, which a capability list may deny.
-#[derive(Default)]
 struct Runtime {
     module: Option<Module>,
     roots: BTreeMap<u32, Root>,
@@ -70,13 +69,24 @@ struct Runtime {
 }
 
 thread_local! {
-    static RUNTIME: RefCell<Runtime> = RefCell::default();
+    // A constant: nothing runs when it is first used, and nothing that could fail.
+    static RUNTIME: RefCell<Runtime> = const {
+        RefCell::new(Runtime {
+            module: None,
+            roots: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        })
+    };
 }
 
 /// Works on the tables for a moment; never across a call of a filter or of the proxy. None would mean that such a
 /// call got in between, which no code here does.
 fn tables<T>(work: impl FnOnce(&mut Runtime) -> T) -> Option<T> {
-    RUNTIME.with(|runtime| runtime.try_borrow_mut().ok().map(|mut runtime| work(&mut runtime)))
+    RUNTIME
+        .try_with(|runtime| runtime.try_borrow_mut().ok().map(|mut runtime| work(&mut runtime)))
+        .ok()
+        .flatten()
 }
 
 /// Says what this module is; the `module!` macro calls it first of all.

@@ -661,3 +661,15 @@ fn the_examples_of_the_documentation_are_accepted() {
         assert!(result.is_ok(), "{}\n{example}", result.err().unwrap());
     }
 }
+
+#[test]
+fn a_proxy_without_randomness_gets_the_same_verdicts() {
+    let host = FakeHost::at(NOW);
+    host.fail("random_get", 12);
+    let proxy = start_on(host, &config());
+    let valid = R1.token(&claims());
+    for _ in 0..3 {
+        passed(get(&proxy, &valid));
+        assert_refused(&get(&proxy, &R1.token(&claims_with("exp", json!(NOW - 300)))), 401, "jwt.expired");
+    }
+}
