@@ -116,6 +116,9 @@ impl Stream {
                 return self.out_of_order(host);
             }
         }
+        if self.filters.is_empty() {
+            return self.deny(host, 0, Denial::unavailable(Reason("host.not_configured")));
+        }
         match host.headers(Direction::Request) {
             Ok(headers) => self.request = Some(Request::new(headers, end_of_stream)),
             Err(error) => return self.fail(host, 0, error),
@@ -167,6 +170,11 @@ impl Stream {
             State::Waiting { filter } => self.run(host, filter, Step::Resume),
             State::New | State::Buffering { .. } | State::Passed | State::Replied => Action::Pause,
         }
+    }
+
+    /// It waits for a callout, and too many others do already.
+    pub fn on_crowded(&mut self, host: &dyn StreamHost) -> Action {
+        self.deny(host, self.waits_for().unwrap_or(0), Denial::unavailable(Reason("host.too_many_waiting")))
     }
 
     /// The head of a response is about to go to the client; filters see it in the reverse order.
@@ -350,7 +358,7 @@ impl Stream {
 
     /// A callback that can't come here in any order that the ABI allows: never let it decide anything.
     fn out_of_order(&mut self, host: &dyn StreamHost) -> Action {
-        self.deny(host, 0, Denial::unavailable(Reason("host.unexpected_callback")))
+        self.deny(host, 0, Denial::unavailable(UNEXPECTED))
     }
 
     /// The one place that answers a request.
@@ -401,6 +409,9 @@ impl Stream {
 
 /// The name of the filter-state property that carries the operation.
 pub const OPERATION: &str = "portcullis.operation";
+
+/// The reason of a callback that can't come.
+pub(crate) const UNEXPECTED: Reason = Reason("host.unexpected_callback");
 
 const HOST_ERROR: Reason = Reason("host.error");
 
