@@ -39,6 +39,7 @@ impl Chain {
     #[must_use]
     pub fn new(plugins: Vec<Rc<dyn Plugin>>, publish: bool) -> Self {
         let needs = plugins.iter().map(|plugin| plugin.needs()).fold(Needs::default(), |all, one| Needs {
+            request_trailers: all.request_trailers || one.request_trailers,
             response_headers: all.response_headers || one.response_headers,
             log: all.log || one.log,
         });

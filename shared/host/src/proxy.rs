@@ -21,6 +21,7 @@ use crate::stream_host::{Direction, StreamHost};
 /// Header maps of the ABI (`proxy_map_type_t`).
 mod map {
     pub const REQUEST: u32 = 0;
+    pub const REQUEST_TRAILERS: u32 = 1;
     pub const RESPONSE: u32 = 2;
     pub const HTTP_CALL_RESPONSE: u32 = 6;
 }
@@ -336,6 +337,7 @@ impl StreamHost for Proxy {
 const fn map_of(direction: Direction) -> u32 {
     match direction {
         Direction::Request => map::REQUEST,
+        Direction::RequestTrailers => map::REQUEST_TRAILERS,
         Direction::Response => map::RESPONSE,
     }
 }

@@ -59,7 +59,8 @@ def exchange1(port: int, data: bytes, seconds: float = 5.0, answers: int = 1, pe
 
 def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.0,
               trailers: Optional[Fields] = None, peer: str = "") -> Response:
-    """One HTTP/2 request with prior knowledge; `headers` holds the pseudo-headers too. Nothing is checked or added."""
+    """One HTTP/2 request with prior knowledge; `headers` holds the pseudo-headers too. Nothing is checked or added.
+    The answer to a CONNECT that opens a tunnel is its head."""
     configuration = h2.config.H2Configuration(
         header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False,
         validate_inbound_headers=False,
@@ -86,6 +87,8 @@ def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.
                 if isinstance(event, h2.events.ResponseReceived):
                     answer.headers = _text(event.headers)
                     answer.status = int(answer.values(":status")[0])
+                    if answer.status == 200 and (b":method", b"CONNECT") in headers:
+                        return answer
                 elif isinstance(event, h2.events.DataReceived):
                     answer.body += event.data
                     http.acknowledge_received_data(event.flow_controlled_length, stream)
