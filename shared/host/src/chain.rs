@@ -78,8 +78,9 @@ impl Chain {
             let Some(period) = link.plugin.tick_period() else {
                 continue;
             };
-            // A clock that stepped back must not stop the ticks.
+            // A clock that stepped back must not stop the ticks until it is where it was.
             let last = link.last_tick.get().min(now);
+            link.last_tick.set(last);
             // Timers fire a little early or late; half a period of tolerance keeps every beat.
             if now.since(last).saturating_mul(2) >= period {
                 link.last_tick.set(now);

@@ -53,6 +53,8 @@ pub struct RecordedCall {
 pub struct FakeHost {
     /// The clock; none for a host without one.
     pub time: Cell<Option<UnixTime>>,
+    /// How far it moves whenever it is read, in nanoseconds; backwards, too.
+    pub time_step: Cell<i64>,
     /// Properties by their path joined with `.`; filter state lands here too.
     pub properties: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Shared data with versions.
@@ -125,7 +127,10 @@ impl Host for FakeHost {
     fn now(&self) -> Result<UnixTime, HostError> {
         const CALL: &str = "proxy_get_current_time_nanoseconds";
         self.check(CALL)?;
-        self.time.get().ok_or(HostError { call: CALL, status: 10 })
+        let now = self.time.get().ok_or(HostError { call: CALL, status: 10 })?;
+        let next = now.as_nanos().saturating_add_signed(self.time_step.get());
+        self.time.set(Some(UnixTime::from_nanos(next)));
+        Ok(now)
     }
 
     fn log(&self, _level: Level, message: &str) {

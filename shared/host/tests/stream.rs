@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response};
+use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, UnixTime};
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
 use portcullis_host::host::{HttpAnswer, HttpCall};
 use portcullis_host::stream::{Action, Stream};
@@ -354,8 +354,9 @@ fn a_reply_that_cannot_be_sent_closes_the_stream() {
     assert_eq!(proxy.host.closed.get(), 1);
 }
 
+// covers: HOST-SHR-08, HOST-CTX-10
 #[test]
-fn ticks_come_at_the_plugin_s_own_period() {
+fn ticks_come_at_the_plugin_s_own_period_whatever_the_clock_does() {
     let (proxy, log) = proxy(&[("a", Does::Pass)]);
     proxy.tick();
     proxy.tick();
@@ -363,6 +364,17 @@ fn ticks_come_at_the_plugin_s_own_period() {
     proxy.host.time.set(proxy.host.time.get().map(|now| now.plus(Duration::from_secs(1))));
     proxy.tick();
     assert_eq!(log.borrow().len(), 2);
+    for (name, seconds, ticks) in [
+        ("a day late: once", 1_700_086_400, 3),
+        ("again at once: no more", 1_700_086_400, 3),
+        // The ticks then stayed away until the clock was where it had been.
+        ("the clock stepped back", 1_600_000_000, 3),
+        ("a period after that", 1_600_000_001, 4),
+    ] {
+        proxy.host.time.set(Some(UnixTime::from_secs(seconds)));
+        proxy.tick();
+        assert_eq!(log.borrow().len(), ticks, "{name}");
+    }
 }
 
 /// Callbacks of the proxy, in any order.
