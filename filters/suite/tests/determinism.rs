@@ -1,6 +1,13 @@
 //! The same requests to this native build and to the module in real Envoy: tests/e2e/determinism.json says what both
 //! must answer, tests/e2e/test_determinism.py is the other half.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "in tests a failed unwrap is a failed test"
+)]
+
 use std::collections::BTreeMap;
 
 use portcullis_core::headers::Headers;
