@@ -1,6 +1,7 @@
 """What happens to a request while a filter waits, after it was refused, and between its callbacks."""
 
 import time
+from typing import Optional
 
 import pytest
 
@@ -24,7 +25,7 @@ def remote_keys() -> config.Setup:
 
 # covers: ENV-LIFE-02
 @pytest.mark.parametrize(("tenant", "route"), [("acme", [b"acme"]), (None, [b"others"])])
-def test_a_request_that_waited_for_keys_takes_the_route_of_its_claims(tenant: str, route: list[bytes]) -> None:
+def test_a_request_that_waited_for_keys_takes_the_route_of_its_claims(tenant: Optional[str], route: list[bytes]) -> None:
     """Writing the claim into a field makes Envoy choose the route again, here in the answer to a callout."""
     with Stack(remote_keys(), idp_delay=DELAY) as stack:
         token = idp.mint({"claims": {"tenant": tenant} if tenant else {}})
