@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use portcullis_core::headers::Headers;
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Flow, Request, Response, client};
 use portcullis_host::{Ctx, Filter, Host, Needs, Plugin};
@@ -31,7 +32,7 @@ impl Plugin for HeaderGuard {
     }
 
     fn needs(&self) -> Needs {
-        Needs { response_headers: true, ..Needs::default() }
+        Needs { request_trailers: true, response_headers: true, ..Needs::default() }
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
@@ -53,6 +54,10 @@ impl Filter for Stream {
             Some((mode, denial)) => ctx.decide(mode, denial),
             None => Flow::Continue,
         }
+    }
+
+    fn on_request_trailers(&mut self, trailers: &Headers, ctx: &mut Ctx<'_>) {
+        self.policy.clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
     }
 
     fn on_response_headers(&mut self, request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {

@@ -138,6 +138,14 @@ mod tests {
         assert_eq!(cache.get(b"head.aaaa.tail"), None);
     }
 
+    // covers: HOST-CTX-08
+    #[test]
+    fn nobody_knows_where_a_token_falls() {
+        let places: std::collections::BTreeSet<u64> =
+            (0..8).map(|_| TailState::default().hash_one(b"a token")).collect();
+        assert!(places.len() > 1, "a hash without a seed");
+    }
+
     // covers: JWT-CPU-04
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {

@@ -206,13 +206,18 @@ mod tests {
     }
 
     proptest! {
+        // covers: HOST-TRAP-08
         #[test]
         fn the_shared_value_reads_back(times in any::<[u64; 3]>(), failures in any::<u8>(), now in any::<u64>()) {
             let [attempted, lease, stored] = times.map(UnixTime::from_nanos);
             let schedule = Schedule { attempted, lease, stored, failures };
             prop_assert_eq!(Schedule::decode(&schedule.encode()), Some(schedule));
             let now = UnixTime::from_nanos(now);
-            let _ = (schedule.is_due(Need::Refresh, now, &TIMING, 255), schedule.retry_after(now, &TIMING));
+            let begun = schedule.begun(now, &TIMING);
+            for schedule in [schedule, begun, begun.failed(), begun.succeeded(now)] {
+                prop_assert!((1..=60).contains(&schedule.retry_after(now, &TIMING)));
+                let _ = (schedule.is_due(Need::Refresh, now, &TIMING, 255), schedule.is_pending(now, &TIMING));
+            }
         }
 
         #[test]

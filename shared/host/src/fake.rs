@@ -53,6 +53,8 @@ pub struct RecordedCall {
 pub struct FakeHost {
     /// The clock; none for a host without one.
     pub time: Cell<Option<UnixTime>>,
+    /// How far it moves whenever it is read, in nanoseconds; backwards, too.
+    pub time_step: Cell<i64>,
     /// Properties by their path joined with `.`; filter state lands here too.
     pub properties: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Shared data with versions.
@@ -63,6 +65,8 @@ pub struct FakeHost {
     pub functions: RefCell<BTreeMap<String, ForeignFunction>>,
     /// Header maps of the current stream.
     pub request_headers: RefCell<Headers>,
+    /// The request's trailers.
+    pub request_trailers: RefCell<Headers>,
     /// The response's header map.
     pub response_headers: RefCell<Headers>,
     /// The request's body so far.
@@ -113,6 +117,7 @@ impl FakeHost {
     fn map(&self, direction: Direction) -> &RefCell<Headers> {
         match direction {
             Direction::Request => &self.request_headers,
+            Direction::RequestTrailers => &self.request_trailers,
             Direction::Response => &self.response_headers,
         }
     }
@@ -122,7 +127,10 @@ impl Host for FakeHost {
     fn now(&self) -> Result<UnixTime, HostError> {
         const CALL: &str = "proxy_get_current_time_nanoseconds";
         self.check(CALL)?;
-        self.time.get().ok_or(HostError { call: CALL, status: 10 })
+        let now = self.time.get().ok_or(HostError { call: CALL, status: 10 })?;
+        let next = now.as_nanos().saturating_add_signed(self.time_step.get());
+        self.time.set(Some(UnixTime::from_nanos(next)));
+        Ok(now)
     }
 
     fn log(&self, _level: Level, message: &str) {
@@ -324,6 +332,11 @@ impl FakeProxy {
         Self { host, chain: Rc::new(chain), verdicts: RefCell::default() }
     }
 
+    /// A stream before its first callback, for tests that choose the callbacks themselves.
+    pub fn stream(&self) -> Stream {
+        Stream::new(Rc::clone(&self.chain))
+    }
+
     /// Sends a request without a body.
     pub fn get(&self, fields: &[(&str, &str)]) -> Ended {
         self.request(fields.iter().copied().collect(), b"")
@@ -331,10 +344,9 @@ impl FakeProxy {
 
     /// Sends a request; its body arrives in two parts.
     pub fn request(&self, fields: Headers, body: &[u8]) -> Ended {
-        let stream = Stream::new(Rc::clone(&self.chain));
+        let mut stream = self.stream();
         *self.host.request_headers.borrow_mut() = fields;
         self.host.replies.borrow_mut().clear();
-        let mut stream = stream;
         let mut action = stream.on_request_headers(&self.host, body.is_empty());
         if !body.is_empty() {
             *self.host.body.borrow_mut() = body.to_vec();
@@ -369,7 +381,7 @@ impl FakeProxy {
 
     /// Sends a request, then a response to it (or the local reply); the response's fields as the client gets them.
     pub fn exchange(&self, request: Headers, response: Headers) -> Headers {
-        let mut stream = Stream::new(Rc::clone(&self.chain));
+        let mut stream = self.stream();
         *self.host.request_headers.borrow_mut() = request;
         self.host.replies.borrow_mut().clear();
         stream.on_request_headers(&self.host, true);
@@ -390,7 +402,7 @@ impl FakeProxy {
 
     /// Only the end of a stream that no other callback saw.
     pub fn log_alone(&self) {
-        Stream::new(Rc::clone(&self.chain)).on_log(&self.host);
+        self.stream().on_log(&self.host);
     }
 
     /// The verdicts of the last request that ended.

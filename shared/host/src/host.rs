@@ -118,7 +118,7 @@ pub trait Host {
     fn now(&self) -> Result<UnixTime, HostError>;
 
     /// Writes a line to the proxy's log. `message` must not hold request data, tokens or keys; control characters
-    /// are escaped.
+    /// are escaped. A worker writes 100 lines at once and then one a second; the next line says how many it left out.
     fn log(&self, level: Level, message: &str);
 
     /// A property of the request, the connection or the proxy, as raw bytes (Envoy's "attributes"; integers are 8

@@ -15,12 +15,14 @@ use crate::host::{
     CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
     Version,
 };
+use crate::log_limit::LogLimit;
 use crate::memory;
 use crate::stream_host::{Direction, StreamHost};
 
 /// Header maps of the ABI (`proxy_map_type_t`).
 mod map {
     pub const REQUEST: u32 = 0;
+    pub const REQUEST_TRAILERS: u32 = 1;
     pub const RESPONSE: u32 = 2;
     pub const HTTP_CALL_RESPONSE: u32 = 6;
 }
@@ -40,6 +42,11 @@ const MAX_BULK_FIELDS: usize = 1024;
 const MAX_BULK_BYTES: usize = 1024 * 1024 - 16 * 1024;
 /// Up to here single edits cost less than one bulk write (measured: about 1 us an edit against 4 us).
 const MAX_SINGLE_EDITS: usize = 3;
+
+thread_local! {
+    /// One for all plugins of the worker's VM: they write to the same log.
+    static LOG_LIMIT: Cell<LogLimit> = const { Cell::new(LogLimit::new()) };
+}
 
 /// What the runtime learns from the callouts of one callback.
 pub type StartedCalls = Vec<(CallId, usize)>;
@@ -92,6 +99,20 @@ impl Proxy {
         buffer_bytes(buffer::HTTP_CALL_RESPONSE_BODY, len)
     }
 
+    /// Writes a line that must not be left out: what the operator waits for.
+    #[expect(clippy::unused_self, reason = "a call of the proxy, like the others")]
+    pub fn log_always(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => 1,
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        let line = redact::escape(message.as_bytes());
+        // SAFETY: pointer and length of one live string. A failed log has no remedy.
+        let _ = unsafe { abi::proxy_log(level, line.as_ptr(), line.len()) };
+    }
+
     /// Asks for ticks; a period below 1 ms would mean none, so it becomes 1 ms.
     pub fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
         // SAFETY: no pointers.
@@ -117,15 +138,16 @@ impl Host for Proxy {
     }
 
     fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Debug => 1,
-            Level::Info => 2,
-            Level::Warn => 3,
-            Level::Error => 4,
-        };
-        let line = redact::escape(message.as_bytes());
-        // SAFETY: pointer and length of one live string. A failed log has no remedy.
-        let _ = unsafe { abi::proxy_log(level, line.as_ptr(), line.len()) };
+        let mut limit = LOG_LIMIT.get();
+        let admitted = limit.admit(self.now().ok());
+        LOG_LIMIT.set(limit);
+        match admitted {
+            None => {}
+            Some(0) => self.log_always(level, message),
+            Some(left_out) => {
+                self.log_always(level, &format!("{message} ({left_out} lines left out before)"));
+            }
+        }
     }
 
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
@@ -336,6 +358,7 @@ impl StreamHost for Proxy {
 const fn map_of(direction: Direction) -> u32 {
     match direction {
         Direction::Request => map::REQUEST,
+        Direction::RequestTrailers => map::REQUEST_TRAILERS,
         Direction::Response => map::RESPONSE,
     }
 }

@@ -124,7 +124,7 @@ pub fn on_configure(root: u32, len: usize) -> bool {
         Ok(chain) => Rc::new(chain),
         Err(error) => {
             // The proxy gives no reason of its own: this line is all that the operator gets.
-            proxy.log(Level::Error, &format!("configuration refused: {error}"));
+            proxy.log_always(Level::Error, &format!("configuration refused: {error}"));
             return false;
         }
     };
@@ -132,7 +132,7 @@ pub fn on_configure(root: u32, len: usize) -> bool {
     if let Some(period) = tick
         && let Err(error) = proxy.set_tick_period(period)
     {
-        proxy.log(Level::Error, &format!("configuration refused: {error}"));
+        proxy.log_always(Level::Error, &format!("configuration refused: {error}"));
         return false;
     }
     let stored = tables(|runtime| runtime.roots.entry(root).or_default().chain = Some(chain));

@@ -72,6 +72,8 @@ pub struct Stream {
     buffered: usize,
     /// Whether the body has ended.
     body_complete: bool,
+    /// Whether the proxy holds trailers.
+    has_trailers: bool,
 }
 
 impl Stream {
@@ -89,6 +91,7 @@ impl Stream {
             state: State::New,
             buffered: 0,
             body_complete: false,
+            has_trailers: false,
         }
     }
 
@@ -151,8 +154,9 @@ impl Stream {
 
     /// The request ends with trailers: no body callback has said so.
     pub fn on_request_trailers(&mut self, host: &dyn StreamHost) -> Action {
+        self.has_trailers = true;
         match self.state {
-            State::Passed => Action::Continue,
+            State::Passed => self.pass_trailers(host).unwrap_or_else(|error| self.fail(host, 0, error)),
             State::Replied => Action::Pause,
             State::New => self.out_of_order(host),
             State::Buffering { .. } => self.body_is_whole(host),
@@ -332,8 +336,38 @@ impl Stream {
                 return self.fail(host, 0, error);
             }
         }
+        if self.has_trailers
+            && let Err(error) = self.pass_trailers(host)
+        {
+            return self.fail(host, 0, error);
+        }
         self.publish(host);
         Action::Continue
+    }
+
+    /// Lets the filters take out of the trailers what must not go on.
+    fn pass_trailers(&mut self, host: &dyn StreamHost) -> Result<Action, HostError> {
+        if !self.chain.needs().request_trailers {
+            return Ok(Action::Continue);
+        }
+        let mut trailers = host.headers(Direction::RequestTrailers)?;
+        let mut edits = Vec::new();
+        for (index, (plugin, filter)) in self.chain.plugins().zip(&mut self.filters).enumerate() {
+            if !plugin.needs().request_trailers {
+                continue;
+            }
+            host.enter(index);
+            let from = edits.len();
+            let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut edits);
+            filter.on_request_trailers(&trailers, &mut ctx);
+            for edit in edits.iter().skip(from) {
+                edit.apply(&mut trailers);
+            }
+        }
+        if !edits.is_empty() {
+            host.edit_headers(Direction::RequestTrailers, &trailers, &edits)?;
+        }
+        Ok(Action::Continue)
     }
 
     /// A host call that the runner itself needs has failed.

@@ -22,6 +22,7 @@ REQUEST_FIELDS = {"method", "path", "headers", "body", "json", "raw", "protocol"
 EXPECT_FIELDS = {
     "status", "headers", "headers_absent", "body", "body_json", "body_without", "reason", "trailers", "connection_closed",
     "upstream_requests", "upstream_headers", "upstream_headers_absent", "upstream_target", "upstream_body",
+    "upstream_trailers",
     "audit", "log", "log_lines", "logs_without", "max_seconds",
 }
 MACRO = re.compile(r"\$\{([a-z][\w.-]*)\}")
@@ -218,15 +219,17 @@ def _send(port: int, request: Mapping[str, Any], seconds: float) -> list[client.
     peer = request.get("peer", "")
     if "raw" in request:
         return client.exchange1(port, wire(request["raw"]), seconds, request.get("answers", 1), peer)
-    method, path = request.get("method", "GET"), wire(request.get("path", "/"))
+    method, path = request.get("method", "GET"), request.get("path", "/")
     headers = [(wire(name), wire(value)) for name, value in _fields(request.get("headers", []))]
     body = wire(request.get("body", b""))
     if "json" in request:
         body = json.dumps(request["json"], ensure_ascii=False).encode()
         headers.append((b"content-type", b"application/json"))
     if request.get("protocol", "h1") == "h1":
-        return client.exchange1(port, client.http1(method, path, headers, body), seconds, peer=peer)
-    pseudo = [(b":method", method.encode()), (b":scheme", b"http"), (b":path", path)]
+        return client.exchange1(port, client.http1(method, wire(path), headers, body), seconds, peer=peer)
+    pseudo = [(b":method", method.encode())]
+    if path is not None:
+        pseudo += [(b":scheme", b"http"), (b":path", wire(path))]
     if not any(name == b":authority" for name, _ in headers):
         pseudo.append((b":authority", b"api.test"))
     pseudo += [header for header in headers if header[0].startswith(b":")]
@@ -285,6 +288,9 @@ def _compare_upstream(expect: Mapping[str, Any], requests: list[Recorded]) -> li
         "upstream header", expect.get("upstream_headers", {}), expect.get("upstream_headers_absent", []),
         lambda name: [value.decode("latin-1") for value in last.values(name)],
     )
+    trailers = {name.decode("latin-1"): value.decode("latin-1") for name, value in last.trailers}
+    if trailers != expect.get("upstream_trailers", trailers):
+        problems.append(f"upstream trailers: expected {expect['upstream_trailers']}, found {trailers}")
     for name, found in (("upstream_target", last.target), ("upstream_body", last.body)):
         if name in expect and found != wire(expect[name]):
             problems.append(f"{name}: expected {wire(expect[name])!r}, found {found!r}")

@@ -135,6 +135,7 @@ class IdentityProvider(Server):
         super().__init__(self._serve_keys)
         self.key_sets: dict[str, list[str]] = {path: list(names) for path, names in KEY_SETS.items()}
         self.fetches = 0
+        self.delay = 0.0  # seconds before a key set is served
         self._fault = ""
 
     def __enter__(self) -> "IdentityProvider":
@@ -160,7 +161,8 @@ class IdentityProvider(Server):
         names = self.key_sets.get(request.target.decode("latin-1"))
         if names is None:
             return Answer(404)
-        return Answer(200, [("content-type", "application/jwk-set+json")], json.dumps(key_set(*names)).encode())
+        document = json.dumps(key_set(*names)).encode()
+        return Answer(200, [("content-type", "application/jwk-set+json")], document, delay=self.delay)
 
 
 def _text(text: Any, members: dict[str, Any], left_out: set[str]) -> bytes:

@@ -13,11 +13,13 @@ from .upstream import Upstream, wait_until
 
 
 class Stack:
-    """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`."""
+    """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`;
+    `idp_delay`: in seconds."""
 
-    def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "") -> None:
+    def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "", idp_delay: float = 0.0) -> None:
         self._setup = setup
         self._idp_fault = idp_fault
+        self._idp_delay = idp_delay
         self._concurrency = concurrency
         self._exits = contextlib.ExitStack()
 
@@ -28,6 +30,7 @@ class Stack:
             self.upstream = self._exits.enter_context(Upstream())
             self.idp = self._exits.enter_context(IdentityProvider())
             self.idp.fail(self._idp_fault)
+            self.idp.delay = self._idp_delay
             ports = {"upstream": self.upstream.port, "idp": self.idp.port}
             self.envoy = self._exits.enter_context(Envoy(
                 config.bootstrap(self._setup, ports, str(self._access_log)), self._concurrency))

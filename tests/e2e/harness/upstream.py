@@ -12,13 +12,14 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Recorded:
-    """One request as it arrived. `headers` keeps order, case and duplicates."""
+    """One request as it arrived. `headers` and `trailers` keep order, case and duplicates."""
 
     head: bytes
     method: str
     target: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+    trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def values(self, name: str) -> list[bytes]:
         """All values of a header, names compared without case."""
@@ -172,24 +173,29 @@ def _read_request(reader: _Reader, recorded: Callable[[Recorded], None]) -> Opti
         return None
     first, *lines = head[: -len(HEAD_END)].split(b"\r\n")
     method, target, _ = first.split(b" ", 2)
-    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    request = Recorded(head, method.decode("latin-1"), target, headers)
+    request = Recorded(head, method.decode("latin-1"), target, [_field(line) for line in lines])
     recorded(request)
     if b"chunked" in b",".join(request.values("transfer-encoding")):
-        request.body = _read_chunks(reader)
+        request.body, request.trailers = _read_chunks(reader)
     elif lengths := request.values("content-length"):
         request.body = reader.exactly(int(lengths[0]))
     return request
 
 
-def _read_chunks(reader: _Reader) -> bytes:
-    body = b""
+def _read_chunks(reader: _Reader) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The body and its trailers."""
+    body, trailers = b"", []
     while size := int((reader.until(b"\r\n") or b"0").split(b";")[0], 16):
         body += reader.exactly(size)
         reader.exactly(2)
-    while reader.until(b"\r\n") not in (b"\r\n", None):  # trailers
-        pass
-    return body
+    while (line := reader.until(b"\r\n")) not in (b"\r\n", None):
+        trailers.append(_field(line[:-2]))
+    return body, trailers
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value.strip()
 
 
 def _render(answer: Answer, request: Recorded) -> bytes:
