@@ -57,7 +57,7 @@ impl Filter for Stream {
     }
 
     fn on_request_trailers(&mut self, trailers: &Headers, ctx: &mut Ctx<'_>) {
-        self.policy.clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
+        self.plugin.policy.clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
     }
 
     fn on_response_headers(&mut self, request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {
