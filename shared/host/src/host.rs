@@ -15,6 +15,13 @@ pub struct HostError {
     pub status: u32,
 }
 
+impl HostError {
+    /// A result that is less than was announced.
+    pub(crate) const fn incomplete(call: &'static str) -> Self {
+        Self { call, status: crate::abi::INTERNAL_FAILURE }
+    }
+}
+
 /// Log levels of the proxy (proxy-wasm ABI `proxy_log_level_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

@@ -306,7 +306,11 @@ fn resume_waiting(root: u32, plugin: Option<usize>) {
         if plugin.is_none_or(|plugin| plugin == waits_for) {
             let proxy = Proxy::for_stream(root, context);
             if let Err(error) = proxy.set_effective_context(context) {
+                // Host calls would act on another stream, which must not get this one's verdict. Later, then.
                 proxy.log(Level::Error, &error.to_string());
+                drop(stream);
+                remember_waiting(root, context);
+                continue;
             }
             let action = stream.on_resume(&proxy);
             keep_started(&proxy, root);

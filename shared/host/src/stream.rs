@@ -268,7 +268,7 @@ impl Stream {
                             filter.on_request_body(request, &body, &mut ctx)
                         }
                         // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
-                        Ok(_) => return self.deny(host, index, Denial::unavailable(HOST_ERROR)),
+                        Ok(_) => return self.fail(host, index, HostError::incomplete("proxy_get_buffer_bytes")),
                         Err(error) => return self.fail(host, index, error),
                     },
                 }

@@ -38,7 +38,7 @@ pub enum Ended {
     Passed,
     /// The module answered it.
     Replied,
-    /// The module closed it without an answer.
+    /// Without an answer of the module: it closed the stream, or the proxy gave it up.
     Closed,
     /// It would never end: paused, and nothing is in flight that could change that.
     Hung,
@@ -83,7 +83,7 @@ impl Exchange {
         let (upstream, cost) = (run.upstream, run.cost);
         let stream = vm.proxy_mut().streams.remove(&context).unwrap_or_default();
         let reply = stream.replies.first().cloned();
-        let client = if stream.closed { Message::default() } else { stream.response.clone() };
+        let client = if stream.closed || stream.abandoned { Message::default() } else { stream.response.clone() };
         Outcome { ended, upstream, reply, client, stream, cost }
     }
 }
@@ -103,7 +103,7 @@ impl Run<'_> {
         self.request(exchange)?;
         let passed = self.upstream.is_some();
         let mut ended = match self.stream() {
-            Some(stream) if stream.closed => Ended::Closed,
+            Some(stream) if stream.closed || stream.abandoned => Ended::Closed,
             Some(stream) if !stream.replies.is_empty() => Ended::Replied,
             _ if passed => Ended::Passed,
             _ => Ended::Hung,

@@ -141,7 +141,7 @@ impl Proxy {
     /// The stream that host calls act on now.
     pub(crate) fn stream(&mut self) -> Option<&mut Stream> {
         let context = self.context();
-        self.streams.get_mut(&context)
+        self.streams.get_mut(&context).filter(|stream| !stream.abandoned)
     }
 
     pub(crate) fn violate(&mut self, violation: Violation) {

@@ -78,12 +78,14 @@ pub struct Stream {
     pub continued: bool,
     /// Whether the module closed the stream.
     pub closed: bool,
+    /// Whether the proxy gave it up in the middle of a callback: host calls for it then fail.
+    pub abandoned: bool,
 }
 
 impl Stream {
-    /// Whether the module has ended it: answered it or closed it.
+    /// Whether the module has ended it (answered it or closed it), or the proxy has.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.closed || !self.replies.is_empty()
+        self.closed || self.abandoned || !self.replies.is_empty()
     }
 }

@@ -243,6 +243,14 @@ pub fn reenter(mut store: impl AsContextMut<Data = State>, callback: &Callback) 
     let frame = Frame { export: callback.export, context };
     store.as_context_mut().data_mut().proxy.frames.push(frame);
     invoke_export(&mut store, callback.export, &callback.arguments)?;
-    store.as_context_mut().data_mut().proxy.frames.pop();
+    let mut store = store.as_context_mut();
+    let proxy = &mut store.data_mut().proxy;
+    proxy.frames.pop();
+    // A proxy that deletes a context (a root: with all its streams), or answers by itself, has given the stream up.
+    if ["proxy_on_delete", "proxy_on_response_headers"].contains(&callback.export) {
+        for (stream, known) in &mut proxy.streams {
+            known.abandoned |= *stream == context || known.root == context;
+        }
+    }
     Ok(())
 }

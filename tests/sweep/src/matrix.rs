@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_wasm_fault_host::{Effect, Ended, Fault, Message, Module, Outcome, Site, Violation};
+use proxy_wasm_fault_host::{Effect, Ended, Fault, Message, Module, Outcome, Site, Violation, status};
 
 use crate::faults;
 use crate::subject::{Case, ROOT, STREAM, Subject};
@@ -70,7 +70,7 @@ pub fn sweep(subject: &Subject) -> Tally {
                 (Kind::Reentry, faults::reentries()),
             ];
             for (kind, effects) in kinds {
-                for effect in effects {
+                for effect in effects.into_iter().filter(|effect| !ends_nothing(site, effect)) {
                     for fault in placements(site, count, &effect) {
                         let run = Run { subject, module: &module, case, baseline: &baseline, kind, fault };
                         run.check(&mut tally);
@@ -80,6 +80,12 @@ pub fn sweep(subject: &Subject) -> Tally {
         }
     }
     tally
+}
+
+/// A proxy that says that it has answered or ended a stream, and has not: no module can do anything about that.
+fn ends_nothing(site: Site, effect: &Effect) -> bool {
+    let ends = ["proxy_send_local_response", "proxy_continue_stream", "proxy_close_stream"];
+    *effect == Effect::Status(status::OK) && ends.contains(&site.call)
 }
 
 /// All calls of the site, then one at a time.
@@ -170,13 +176,18 @@ impl Run<'_> {
     /// What is refused has a status that says so; `on_error: allow` refuses nothing for a failure.
     fn check_refused(&self, outcome: &Outcome, accepted: bool, tally: &mut Tally) {
         let status = outcome.reply.as_ref().map(|reply| reply.status);
-        let lenient = self.subject.fails_open && accepted && self.kind == Kind::Failure;
-        let unsendable = self.fault.call == Some("proxy_send_local_response");
+        // A swap that is lost again and again is an answer of the host, not its failure.
+        let lost_swap = self.fault.call == Some("proxy_set_shared_data")
+            && matches!(self.fault.effect, Effect::Status(status::CAS_MISMATCH) | Effect::Lost(status::CAS_MISMATCH));
+        let lenient = self.subject.fails_open && accepted && self.kind == Kind::Failure && !lost_swap;
+        // The answer can't be sent, or the proxy itself ended the stream.
+        let unanswered = self.fault.call == Some("proxy_send_local_response") || self.kind == Kind::Reentry;
         if status.is_some_and(|status| status < 400) || (lenient && self.case.refused.is_none()) {
-            let what = format!("refused with {:?}", outcome.reply);
+            let body = outcome.reply.as_ref().map(|reply| String::from_utf8_lossy(&reply.body).into_owned());
+            let what = format!("refused with {status:?} {body:?}");
             tally.note(|tally| &mut tally.refused_wrongly, || self.words(&what));
         }
-        if status.is_none() && !unsendable {
+        if status.is_none() && !unanswered {
             tally.note(|tally| &mut tally.refused_wrongly, || self.words("closed without an answer"));
         }
     }
