@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from . import config
+from .dynamic import DynamicListeners
 from .envoy import Envoy
 from .idp import IdentityProvider
 from .upstream import Upstream, wait_until
 
+# After a reload, connections of the old listener are told to end with their next answer, and are closed after a second.
+DRAIN = ["--drain-time-s", "1", "--drain-strategy", "immediate"]
+
 
 class Stack:
-    """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`."""
+    """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`.
 
-    def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "") -> None:
+    `dynamic`: the listener comes from a file, so that `reload` can change it.
+    """
+
+    def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "", dynamic: bool = False) -> None:
+        self._dynamic = dynamic
         self._setup = setup
         self._idp_fault = idp_fault
         self._concurrency = concurrency
@@ -24,18 +32,25 @@ class Stack:
     def __enter__(self) -> "Stack":
         with self._exits:
             directory = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-e2e-"))
-            self._access_log = Path(directory) / "access.log"
+            self.access_log = Path(directory) / "access.log"
             self.upstream = self._exits.enter_context(Upstream())
             self.idp = self._exits.enter_context(IdentityProvider())
             self.idp.fail(self._idp_fault)
-            ports = {"upstream": self.upstream.port, "idp": self.idp.port}
-            self.envoy = self._exits.enter_context(Envoy(
-                config.bootstrap(self._setup, ports, str(self._access_log)), self._concurrency))
+            bootstrap, arguments = self._bootstrap(self._setup, str(self.access_log)), []
+            if self._dynamic:
+                watched = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-lds-")))
+                self._listeners = DynamicListeners(watched)
+                bootstrap, arguments = self._listeners.bootstrap(bootstrap), DRAIN
+            self.envoy = self._exits.enter_context(Envoy(bootstrap, self._concurrency, arguments=arguments))
             self._exits = self._exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
+
+    def reload(self, setup: config.Setup, access_log: str = "") -> bool:
+        """Gives the running Envoy another configuration, and maybe another access log; whether it took it."""
+        return self._listeners.replace(self._bootstrap(setup, access_log or str(self.access_log)), self.envoy)
 
     @property
     def port(self) -> int:
@@ -53,7 +68,10 @@ class Stack:
 
     def logs(self) -> str:
         """Envoy's own log and the access log."""
-        return self.envoy.log() + self._access_log.read_text(errors="backslashreplace")
+        return self.envoy.log() + self.access_log.read_text(errors="backslashreplace")
+
+    def _bootstrap(self, setup: config.Setup, access_log: str) -> dict[str, Any]:
+        return config.bootstrap(setup, {"upstream": self.upstream.port, "idp": self.idp.port}, access_log)
 
     def _lines(self) -> list[str]:
-        return self._access_log.read_text(errors="backslashreplace").split("\n")[:-1]
+        return self.access_log.read_text(errors="backslashreplace").split("\n")[:-1]
