@@ -1,32 +1,26 @@
 """Sends the traffic of the soak from several processes, and compares every answer with what is right for its request."""
 
 import multiprocessing
-import os
 import random
 import selectors
-import socket
-import struct
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import traffic
+from connection import ANSWER_SECONDS, Connection
 
 CONNECTIONS = 12
-# How long one answer may take, and how often a process reports.
-ANSWER_SECONDS = 20.0
+# How often a process reports.
 REPORT_SECONDS = 0.5
 # Connections on which half a request was sent; the oldest is reset when there are more, so that Envoy has seen it.
 LINGERING = 40
 # The resolution of latencies: 0.1 ms.
 TICKS = 10_000
 EXAMPLES = 5
-HEAD_END = b"\r\n\r\n"
-LENGTH = b"content-length: "
-RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass
@@ -110,56 +104,11 @@ class Generator:
 
 
 def _run(queue: Any, port: int, kinds: Sequence[traffic.Kind], number: int, requests: int, end: float) -> None:
-    # The generator yields to Envoy: what is measured is Envoy, not who gets the processor.
-    os.nice(5)
     try:
         _Sender(queue, port, kinds, number).run(requests, end)
         queue.put(None)
     except Exception as error:  # noqa: BLE001 a silent end would look like success
         queue.put(repr(error))
-
-
-class _Connection:
-    """A connection with at most one request in flight."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.received = bytearray()
-        self.ended = False
-
-    def send(self, kind: traffic.Kind, request: bytes) -> None:
-        """Begins an exchange."""
-        self.kind, self.request = kind, request
-        self.began = time.perf_counter()
-        try:
-            self.socket.sendall(request)
-        except OSError:
-            pass  # refused before all was sent; the answer may still be there
-
-    def receive(self) -> Optional[int]:
-        """Reads what is there. The status when the answer is complete, 0 when the connection ended without one."""
-        try:
-            more = self.socket.recv(65536)
-        except OSError:
-            more = b""
-        self.received += more
-        end = self.received.find(HEAD_END)
-        if end >= 0:
-            head = bytes(self.received[:end])
-            at = head.find(LENGTH)
-            length = int(head[at + len(LENGTH):].split(b"\r", 1)[0]) if at >= 0 else 0
-            if len(self.received) >= end + len(HEAD_END) + length:
-                self.received.clear()
-                self.ended = not more or b"connection: close" in head
-                return int(head[9:12])
-        self.ended = not more
-        return 0 if self.ended else None
-
-    def reset(self) -> None:
-        """Ends the connection with RST instead of FIN."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.socket.close()
 
 
 class _Sender:
@@ -176,7 +125,7 @@ class _Sender:
         # A process has texts of its own for `traffic.MARK`, and begins elsewhere in every run.
         self._unique = (number << 44) + random.SystemRandom().randrange(1 << 43)
         self._selector = selectors.DefaultSelector()
-        self._lingering: deque[_Connection] = deque()
+        self._lingering: deque[Connection] = deque()
         self._tally = Tally()
         self._reported = time.monotonic()
 
@@ -185,14 +134,14 @@ class _Sender:
         self._left = requests
         self._end = end
         for _ in range(CONNECTIONS):
-            self._next(_Connection(self._port))
+            self._next(Connection(self._port))
         while self._selector.get_map():
             for key, _ in self._selector.select(timeout=1.0):
-                connection: _Connection = key.data
+                connection, kind = key.data
                 status = connection.receive()
                 if status is not None:
                     self._selector.unregister(connection.socket)
-                    self._judge(connection, status)
+                    self._judge(connection, kind, status)
                     self._next(connection)
             if time.monotonic() > self._reported + REPORT_SECONDS:
                 self._give_up_on_silent()
@@ -201,7 +150,7 @@ class _Sender:
             connection.reset()
         self._report()
 
-    def _next(self, connection: _Connection) -> None:
+    def _next(self, connection: Connection) -> None:
         """Sends the next request, on a new connection if this one has ended. Resets go on connections of their own."""
         if connection.ended:
             connection.socket.close()
@@ -211,36 +160,36 @@ class _Sender:
             self._unique += 1
             request = self._rng.choice(kind.templates).replace(traffic.MARK, traffic.unique(self._unique))
             if not kind.reset:
-                connection = _Connection(self._port) if connection.ended else connection
-                connection.send(kind, request)
-                self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+                connection = Connection(self._port) if connection.ended else connection
+                connection.send(request)
+                self._selector.register(connection.socket, selectors.EVENT_READ, (connection, kind))
                 return
-            self._send_and_leave(kind, request)
+            self._send_and_leave(request)
         connection.socket.close()
 
-    def _send_and_leave(self, kind: traffic.Kind, request: bytes) -> None:
-        connection = _Connection(self._port)
-        connection.send(kind, request)
+    def _send_and_leave(self, request: bytes) -> None:
+        connection = Connection(self._port)
+        connection.send(request)
         self._tally.resets += 1
         self._lingering.append(connection)
         if len(self._lingering) > LINGERING:
             self._lingering.popleft().reset()
 
-    def _judge(self, connection: _Connection, status: int) -> None:
+    def _judge(self, connection: Connection, kind: traffic.Kind, status: int) -> None:
         tally = self._tally
         tally.latencies[int((time.perf_counter() - connection.began) * TICKS)] += 1
-        tally.by_kind[connection.kind.name, status] += 1
-        if status not in connection.kind.expected and len(tally.wrong) < EXAMPLES:
-            tally.wrong.append((connection.kind.name, status, connection.request[:300]))
+        tally.by_kind[kind.name, status] += 1
+        if status not in kind.expected and len(tally.wrong) < EXAMPLES:
+            tally.wrong.append((kind.name, status, connection.request[:300]))
 
     def _give_up_on_silent(self) -> None:
         """A request without an answer is one with status 0."""
         for key in list(self._selector.get_map().values()):
-            connection: _Connection = key.data
+            connection, kind = key.data
             if time.perf_counter() - connection.began > ANSWER_SECONDS:
                 self._selector.unregister(connection.socket)
                 connection.ended = True
-                self._judge(connection, 0)
+                self._judge(connection, kind, 0)
                 self._next(connection)
 
     def _report(self) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path += [str(ROOT / "tests" / "drills"), str(ROOT / "tests" / "e2e")]
 
 import figures  # noqa: E402
+import streams  # noqa: E402
 import traffic  # noqa: E402
 from generator import ANSWER_SECONDS, Generator, Tally  # noqa: E402
 from growth import growth  # noqa: E402
@@ -35,24 +36,37 @@ SLOWEST_MS = 250.0
 FEWEST_A_SECOND = 500
 
 
+RESETS = 100_000
+SLOW_STREAMS, SLOW_SECONDS = 500, 30
+
+
 # covers: HOST-CTX-01, HOST-CTX-02, HOST-SDK-13, HOST-OBS-01, HOST-TRAP-10
 def main() -> int:
     """Exit status 1 when a promise is broken."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    problems: list[str] = []
     try:
-        tally, measured, problems = _run(options.requests)
+        for title, drill in (
+            (f"{options.requests:,} requests through all filters", lambda: _soak(options.requests)),
+            (f"{RESETS:,} streams opened and reset", lambda: streams.rapid_resets(RESETS)),
+            (f"{SLOW_STREAMS} bodies that do not end, for {SLOW_SECONDS} s", lambda: streams.slow_bodies(SLOW_STREAMS, SLOW_SECONDS)),
+        ):
+            print(f"\n{title}", flush=True)
+            broken = drill()
+            print("\n".join(f"BROKEN: {problem}" for problem in broken) or "kept")
+            problems += broken
     except (NotBuilt, StartError, RuntimeError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    _print_answers(tally)
-    problems += _judge(tally, measured, options.requests)
-    print()
-    for problem in problems:
-        print(f"BROKEN: {problem}")
-    if not problems:
-        print(f"kept: {tally.requests:,} requests, every answer as expected, memory flat, no trap")
     return 1 if problems else 0
+
+
+def _soak(requests: int) -> list[str]:
+    """Returns broken promises."""
+    tally, measured, problems = _run(requests)
+    _print_answers(tally)
+    return problems + _judge(tally, measured, requests)
 
 
 def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
@@ -64,7 +78,9 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
         upstream = running.enter_context(Envoy(_upstream(), concurrency=1))
         ports = {"upstream": upstream.port(), "idp": idp.port}
         # What would be written is an event of about 1 KiB for each request; it is made, and thrown away.
-        envoy = running.enter_context(Envoy(config.bootstrap(config.load("soak"), ports, "/dev/null"), concurrency=2))
+        bootstrap = config.bootstrap(config.load("soak"), ports, "/dev/null")
+        # How old `server.memory_allocated` may be.
+        envoy = running.enter_context(Envoy({**bootstrap, "stats_flush_interval": "0.5s"}, concurrency=2))
         tally, measured = Tally(), []
         began = time.monotonic()
         _print_head()
@@ -140,8 +156,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000, help="how many in all; default 1000000")
     options = parser.parse_args()
-    if options.requests < 20_000:
-        parser.error("fewer than 20000 requests say nothing about memory")
+    if options.requests < 50_000:
+        parser.error("fewer than 50000 requests say nothing about memory")
     return options
 
 
