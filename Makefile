@@ -93,6 +93,10 @@ cases: python ## Which requirements are covered, not applicable, open
 bench: setup build build-test-modules ## Ratios against Envoy's own filters (needs wrk)
 	@$(PYTHON) tests/bench/bench.py
 
+.PHONY: chaos
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 6 minutes
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
+
 .PHONY: lint
 lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make
 	@$(PYTHON) envoy-config/parts/render.py --check

@@ -24,7 +24,7 @@ class Stack:
 
     def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "", dynamic: bool = False) -> None:
         self._dynamic = dynamic
-        self._setup = setup
+        self.setup = setup
         self._idp_fault = idp_fault
         self._concurrency = concurrency
         self._exits = contextlib.ExitStack()
@@ -36,7 +36,7 @@ class Stack:
             self.upstream = self._exits.enter_context(Upstream())
             self.idp = self._exits.enter_context(IdentityProvider())
             self.idp.fail(self._idp_fault)
-            bootstrap, arguments = self._bootstrap(self._setup, str(self.access_log)), []
+            bootstrap, arguments = self._bootstrap(self.setup, str(self.access_log)), []
             if self._dynamic:
                 watched = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-lds-")))
                 self._listeners = DynamicListeners(watched)
@@ -50,7 +50,9 @@ class Stack:
 
     def reload(self, setup: config.Setup, access_log: str = "") -> bool:
         """Gives the running Envoy another configuration, and maybe another access log; whether it took it."""
-        return self._listeners.replace(self._bootstrap(setup, access_log or str(self.access_log)), self.envoy)
+        taken = self._listeners.replace(self._bootstrap(setup, access_log or str(self.access_log)), self.envoy)
+        self.setup = setup if taken else self.setup
+        return taken
 
     @property
     def port(self) -> int:
