@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import traffic
 from connection import ANSWER_SECONDS, Connection
+
+from . import traffic
 
 CONNECTIONS = 12
 # How often a process reports.

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import hpack
 
-import figures
 import process
 from harness import client, config, idp
 from harness.stack import Stack
 from harness.upstream import wait_until
+
+from . import figures
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 HEADERS, RST_STREAM, END_HEADERS_AND_STREAM, CANCEL = 1, 3, 5, 8

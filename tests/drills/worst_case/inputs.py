@@ -3,12 +3,11 @@
 import json
 import random
 from dataclasses import dataclass, field
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from harness import client, config, idp
+from soak.traffic import MARK
 
-# Replaced in every request by text of its own; see `soak/traffic.py`, which does the same.
-MARK = b"TWFya09mRWFjaFJx"
 KIB, MIB = 1 << 10, 1 << 20
 # More than jwt-auth remembers of this size (4 MiB), so that each is verified anew.
 TOKENS = 700
@@ -16,14 +15,23 @@ LIFETIME = "${now+36000}"
 # A connection manager that refuses as little as it can, so that the filter has the work.
 WIDE = {"max_request_headers_kb": 96, "common_http_protocol_options": {"max_headers_count": 5000}}
 ANSWER = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
+# Time is linear: 10 ms of processor time for a MiB of the characters that detectors stumble over, 50 us for a KiB of
+# target.
+MS_OF_A_MIB, MS_OF_A_TARGET = 10.0, 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Input:
-    """Requests of one kind, sent in turn; all have the same size."""
+    """Requests of one kind, sent in turn; all have the same size.
+
+    milliseconds  of processor time that one may cost besides the ratios; 0: no such bound
+    statuses      one of these must be the answer; empty: any
+    """
 
     name: str
     requests: Sequence[bytes]
+    milliseconds: float = 0.0
+    statuses: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -42,15 +50,10 @@ class Subject:
     hostile: list[Input] = field(default_factory=list)
 
 
-def subjects() -> list[Subject]:
-    """All filters."""
-    return [header_guard(), rate_limit(), jwt_auth(), schema_guard(), audit()]
-
-
 def header_guard() -> Subject:
     """At most 100 fields and 32 KiB, those included that Envoy adds."""
-    return Subject("header-guard", _setup("header-guard", {}), _fields(90, 320), _fields(15, 30), [
-        *_targets(),
+    return Subject("header-guard", _setup("header-guard", {}), _largest(_fields(90, 320)), _ordinary(_fields(15, 30)), [
+        *_targets((400, 414)),
         _get("5,000 fields", [(b"x-%d" % n, b"1") for n in range(4900)]),
         _get("one value of 80 KiB", [(b"x-a", b"a" * 80 * KIB)]),
         _get("address list of 10,000 entries", [(b"x-forwarded-for", b"1.2.3.4," * 10_000)]),
@@ -72,7 +75,7 @@ def rate_limit() -> Subject:
                    {"id": "k", "key": ["client_address", {"header": "x-key"}], "requests": 1_000_000, "per": "1s"},
                    {"id": "p", "match": {"path": "/orders/{id}"}, "key": [], "requests": 1_000_000, "per": "1s"}],
     })
-    return Subject("rate-limit", setup, _fields(98, 300), _fields(15, 30), [
+    return Subject("rate-limit", setup, _largest(_fields(98, 300)), _ordinary(_fields(15, 30)), [
         *_targets(),
         _get("address list of 10,000 entries", [(b"x-forwarded-for", b"1.2.3.4," * 10_000)]),
         _get("80 KiB of commas as address list", [(b"x-forwarded-for", b"," * 80 * KIB)]),
@@ -100,7 +103,7 @@ def jwt_auth() -> Subject:
     def header_of(text: str) -> str:
         return f"{idp.b64(text.encode())}.{claims}.{MARK.decode()}"
 
-    return Subject("jwt-auth", setup, _bearers("", largest), _bearers("", ordinary), [
+    return Subject("jwt-auth", setup, _largest(_bearers("", largest)), _ordinary(_bearers("", ordinary)), [
         _bearers("bad signature", [forged]),
         _bearers("bad signature, two keys to try", [_without_kid(groups)]),
         _bearers("unknown kid", [header_of(json.dumps({"alg": "RS256", "kid": "k" * 20}))]),
@@ -129,12 +132,15 @@ def schema_guard() -> Subject:
     big = MIB - 1024
     rng = random.Random(1)
 
-    def orders(name: str, body: bytes) -> Input:
-        return _post(name, b"/orders", body)
+    def orders(name: str, body: bytes, milliseconds: float = 0.0) -> Input:
+        return Input(name, _post("", b"/orders", body).requests, milliseconds)
 
     return Subject("schema-guard", _setup("schema-guard", {"document": DOCUMENT, "max_body": "1MiB"}),
-                   orders("", full), orders("", one), [
-        orders("1 MiB of [", b"[" * big), orders("1 MiB of {", b'{"a":' * (big // 5)), orders('1 MiB of "', b'"' * big), orders("1 MiB of \\", b'"' + b"\\" * (big - 2) + b'"'),
+                   _largest(orders("", full)), _ordinary(orders("", one)), [
+        *(orders(f"1 MiB of {sign}", sign.encode() * big, MS_OF_A_MIB) for sign in "[{'<%"),
+        *(orders(f"1 MiB of {sign} in a text", b'["' + sign.encode() * (big - 4) + b'"]', MS_OF_A_MIB) for sign in "\"'<%\\"),
+        orders("512 KiB of escaped backslashes", b'["' + b"\\\\" * (big // 2 - 2) + b'"]', MS_OF_A_MIB),
+        orders("objects within each other, 1 MiB", b'{"a":' * (big // 5)),
         orders("1 MiB of escapes", b'["' + b"\\u0041" * (big // 6 - 2) + b'"]'),
         orders("1 MiB of surrogates that are alone", b'["' + b"\\ud800" * (big // 6 - 2) + b'"]'),
         orders("1 MiB of bytes that are no text", b'["' + b"\xff" * (big - 4) + b'"]'),
@@ -143,9 +149,10 @@ def schema_guard() -> Subject:
         orders("60,000 names, the last one twice", b"[{" + b",".join(b'"key%06d":1' % n for n in range(60_000)) + b',"key059999":1}]'),
         orders("60,000 names that nobody knows", b"[{" + b",".join(b'"key%06d":1' % n for n in range(60_000)) + b"}]"),
         orders("13,500 orders, all wrong", json.dumps([dict(order, sku="abc", count=0) for _ in range(13_500)]).encode()),
-        _post("unique: 100,000 numbers", b"/unique", json.dumps(rng.sample(range(10**8), 100_000)).encode()),
-        _post("unique: 100,000 numbers, the last twice", b"/unique", json.dumps([*range(100_000), 99_999]).encode()),
-        _post("unique: 20,000 lists with one beginning", b"/unique", json.dumps([[0] * 14 + [n] for n in range(19_000)]).encode()),
+        _post("unique: 60,000 numbers", b"/unique", json.dumps(rng.sample(range(10**8), 60_000)).encode()),
+        _post("unique: 60,000 numbers, the last twice", b"/unique", json.dumps([*range(60_000), 59_999]).encode()),
+        _post("unique: 3,900 lists with one beginning", b"/unique", json.dumps([[0] * 14 + [n] for n in range(3_900)]).encode()),
+        _post("unique: 3,900 texts with one beginning", b"/unique", json.dumps(["a" * 240 + f"{n:05}" for n in range(3_900)]).encode()),
         _post("pattern: (a+)+$ on 1 MiB", b"/pattern", b'"' + b"a" * (big - 4) + b'!"'),
         _post("pattern: 200 alternatives on 1 MiB", b"/alternatives", b'"' + b"ab" * (big // 2 - 4) + b'"'),
         _post("choice of 3, recursive, 60 levels", b"/tree", b'{"a":' * 60 + b"1" + b"}" * 60),
@@ -161,7 +168,7 @@ def audit() -> Subject:
     """Everything it may write comes from the client."""
     setup = _setup("audit", {"headers": ["user-agent", "referer", "x-note"], "fields": ["path", "bytes", "flags"], "client_address": {"trusted_hops": 31}})
     token = idp.mint({}).encode()
-    return Subject("audit", setup, _fields(98, 300), _fields(15, 30), [
+    return Subject("audit", setup, _largest(_fields(98, 300)), _ordinary(_fields(15, 30)), [
         *_targets(),
         _get("agent: 80 KiB of bytes that are no text", [(b"user-agent", b"\xff" * 80 * KIB)]),
         _get("agent: 80 KiB of quotes", [(b"user-agent", b'"' * 80 * KIB)]),
@@ -173,20 +180,34 @@ def audit() -> Subject:
         _get("referer: 80 KiB of @", [(b"referer", b"https://" + b"@" * 80_000)]),
         _get("address list of 10,000 entries", [(b"x-forwarded-for", b"1.2.3.4," * 10_000)]),
         _get("path of 4,000 addresses", target=b"/a@b.example" * 4000),
+        _get("path of 8,500 names and numbers", target=b"/keys/1" * 8_500),
+        _get("path of 30,000 digits", target=b"/1" * 30_000),
+        _get("agent: 16,000 words", [(b"user-agent", b"aaa1 " * 16_000)]),
+        _get("agent: 16,000 paths", [(b"user-agent", b"/a1 " * 16_000)]),
+        _get("agent: 80 KiB of URLs", [(b"user-agent", b"a://b " * 13_000)]),
         _get("path of secrets", target=b"/5f1d7a3c9e2b48d0a6c45f1d7a3c9e2b" * 1500),
         _get("4,900 notes", [(b"x-note", b"1")] * 4900),
     ])
 
 
-def _targets() -> list[Input]:
-    return [
-        _get("path: 30,000 segments", target=b"/a" * 30_000),
-        _get("path: 20,000 times ../", target=b"/" + b"../" * 20_000),
-        _get("path: 60 KiB of %", target=b"/" + b"%" * 60_000),
-        _get("path: 20,000 encoded letters", target=b"/" + b"%41" * 20_000),
-        _get("query: 10,000 parameters", target=b"/orders/7?" + b"&".join(b"p%d=1" % n for n in range(10_000))[:80_000]),
-        _get("query: 60 KiB of &", target=b"/orders/7?" + b"&" * 60_000),
-    ]
+def _largest(made: Input) -> Input:
+    return Input("the largest ordinary request", made.requests, statuses=(200,))
+
+
+def _ordinary(made: Input) -> Input:
+    return Input("an ordinary request", made.requests, statuses=(200,))
+
+
+def _targets(statuses: tuple[int, ...] = ()) -> list[Input]:
+    targets = {
+        "path: 30,000 segments": b"/a" * 30_000,
+        "path: 20,000 times ../": b"/" + b"../" * 20_000,
+        "path: 60 KiB of %": b"/" + b"%" * 60_000,
+        "path: 20,000 encoded letters": b"/" + b"%41" * 20_000,
+        "query: 10,000 parameters": b"/orders/7?" + b"&".join(b"p%04d" % n for n in range(10_000)),
+        "query: 60 KiB of &": b"/orders/7?" + b"&" * 60_000,
+    }
+    return [Input(name, _get("", target=target).requests, MS_OF_A_TARGET, statuses) for name, target in targets.items()]
 
 
 def _setup(module: str, settings: Any) -> config.Setup:
@@ -240,4 +261,9 @@ DOCUMENT = {
         {"type": "object", "properties": {"a": {"$ref": "#/components/schemas/Tree"}}, "required": ["a", "b"]},
         {"type": "object", "properties": {"a": {"$ref": "#/components/schemas/Tree"}}, "required": ["a", "c"]},
         {"type": "object", "properties": {"a": {"$ref": "#/components/schemas/Tree"}}, "required": ["a", "d"]}]}}},
+}
+
+# In the order of a chain. Called when needed: tokens take a second.
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    "header-guard": header_guard, "audit": audit, "rate-limit": rate_limit, "jwt-auth": jwt_auth, "schema-guard": schema_guard,
 }

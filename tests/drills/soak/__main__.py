@@ -6,22 +6,17 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-# The launcher of Envoy and the identity provider are those of the end-to-end tests.
-sys.path += [str(ROOT / "tests" / "drills"), str(ROOT / "tests" / "e2e")]
+from connection import ANSWER_SECONDS
+from harness import config
+from harness.envoy import Envoy, StartError
+from harness.idp import IdentityProvider
+from harness.project import NotBuilt
+from harness.upstream import wait_until
 
-import figures  # noqa: E402
-import streams  # noqa: E402
-import traffic  # noqa: E402
-from generator import ANSWER_SECONDS, Generator, Tally  # noqa: E402
-from growth import growth  # noqa: E402
-from harness import config  # noqa: E402
-from harness.envoy import Envoy, StartError  # noqa: E402
-from harness.idp import IdentityProvider  # noqa: E402
-from harness.project import NotBuilt  # noqa: E402
-from harness.upstream import wait_until  # noqa: E402
+from . import figures, streams, traffic
+from .generator import Generator, Tally
+from .growth import growth
 
 CHECKPOINTS = 40
 WARM_UP = 0.3
@@ -29,9 +24,9 @@ WARM_UP = 0.3
 LINEAR_MIB = 16.0
 # Growth after the warm-up: what a leak of 8 bytes a request would make of 1,000,000 requests is over it.
 GROWTH_SHARE, GROWTH_MIB = 0.01, 2.0
-# Generator, Envoy and its upstream share the machine, so this is not the latency of a proxy: it only shows that no
-# request holds a worker up. The goal on a machine of its own is 10 ms.
-SLOWEST_MS = 250.0
+# Generator, Envoy and its upstream share the machine, so this is not the latency of a proxy (10 ms is the goal on a
+# machine of its own): with the processor taken away now and then, it only shows that no input holds a worker up.
+SLOWEST_MS = 1000.0
 # Far less than any machine that can build the modules does.
 FEWEST_A_SECOND = 500
 
