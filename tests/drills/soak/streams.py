@@ -39,8 +39,10 @@ def rapid_resets(streams: int) -> list[str]:
             sent += _reset_streams(stack.port, request)
             if sent >= streams * (len(measured) + 1) / 8:
                 wait_until(lambda: _active(stack) == 0, SETTLE_SECONDS)
-                measured.append((stack.envoy.resident_bytes() / figures.MIB, process.linear_memories(stack.envoy.pid)[0] / figures.MIB))
-                print(f"{sent:>14,}{sent / (time.monotonic() - began):>10,.0f}{measured[-1][0]:>9.1f}{measured[-1][1]:>10.2f}{_active(stack):>8}", flush=True)
+                resident, linear = stack.envoy.resident_bytes(), process.linear_memories(stack.envoy.pid)[0]
+                measured.append((resident / figures.MIB, linear / figures.MIB))
+                print(f"{sent:>14,}{sent / (time.monotonic() - began):>10,.0f}"
+                      f"{measured[-1][0]:>9.1f}{measured[-1][1]:>10.2f}{_active(stack):>8}", flush=True)
         problems = [f"a trap: {line}" for line in stack.envoy.traps()[:3]]
         if active := _active(stack):
             problems.append(f"{active} streams are still open after {sent:,} resets")
@@ -68,7 +70,8 @@ def slow_bodies(streams: int, seconds: float, sent_first: int = 64 << 10) -> lis
         problems = [] if ready == 200 else [f"a good request is answered {ready} before the drill"]
         before, linear = stack.envoy.resident_bytes(), process.linear_memories(stack.envoy.pid)[0]
         bound = streams * (sent_first + CONNECTION_BYTES) + (4 << 20)
-        head = client.http1("POST", b"/orders", [*_authorization(), (b"content-type", b"application/json"), (b"content-length", b"200000")])
+        fields = [*_authorization(), (b"content-type", b"application/json"), (b"content-length", b"200000")]
+        head = client.http1("POST", b"/orders", fields)
         connections = []
         for _ in range(streams):
             connection = opened.enter_context(socket.create_connection(("127.0.0.1", stack.port), timeout=5))

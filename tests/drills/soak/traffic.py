@@ -5,7 +5,7 @@ import json
 import random
 import string
 from dataclasses import dataclass
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Optional
 
 from harness import client, idp
 
@@ -56,15 +56,15 @@ def kinds(seed: int) -> list[Kind]:
     maker = _Maker(rng, good)
     return [
         Kind("good: read an order", 100, [maker.get(f"/orders/{n + 1}", token) for n, token in enumerate(good)], PASSED),
-        Kind("good: list with a query", 50, maker.many(lambda: maker.get(f"/orders?limit={rng.randint(1, 100)}&state=open")), PASSED),
-        Kind("good: create", 50, maker.many(lambda: maker.post({"item": "tea", "quantity": rng.randint(1, 9), "note": MARK_TEXT})), PASSED),
-        Kind("good: large body", 3, maker.many(lambda: maker.post({"item": "tea", "quantity": 1, "note": "é" * 20_000}), 10), PASSED),
+        Kind("good: list with a query", 50, maker.many(maker.listing), PASSED),
+        Kind("good: create", 50, maker.many(lambda: maker.order(MARK_TEXT)), PASSED),
+        Kind("good: large body", 3, maker.many(lambda: maker.order("é" * 20_000), 10), PASSED),
         Kind("limited: login from any address", 50, maker.many(maker.login, ADDRESSES), LIMITED),
         Kind("limited: any partner key", 50, maker.many(lambda: maker.get("/orders/7", None, (b"x-api-key", MARK))), LIMITED),
         Kind("token: another kid", 80, maker.many(maker.unknown_kid)),
         Kind("token: bad signature", 80, [maker.get("/orders/7", token) for token in maker.forged()]),
         Kind("token: wrong in form", 80, [maker.get("/orders/7", token) for token in maker.malformed()]),
-        Kind("token: huge", 10, maker.many(lambda: maker.get("/orders/7", maker.text(rng.randint(8_300, 30_000)) + "." + MARK.decode() + ".x"))),
+        Kind("token: huge", 10, maker.many(maker.huge_token)),
         Kind("path", 80, maker.many(maker.path)),
         Kind("query", 60, maker.many(maker.query)),
         Kind("header fields, refused", 60, maker.many(maker.bad_fields)),
@@ -73,7 +73,7 @@ def kinds(seed: int) -> list[Kind]:
         Kind("body: chunked and wrong", 30, maker.many(lambda: maker.chunked(maker.wrong_json()))),
         Kind("method", 27, maker.many(maker.method)),
         Kind("reset: within the header fields", 20, maker.many(lambda: maker.cut(maker.get("/orders/7"))), reset=True),
-        Kind("reset: within the body", 30, maker.many(lambda: maker.cut_body()), reset=True),
+        Kind("reset: within the body", 30, maker.many(maker.cut_body), reset=True),
     ]
 
 
@@ -90,14 +90,22 @@ class _Maker:
     def text(self, length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
         return "".join(self._rng.choices(alphabet, k=length))
 
-    def get(self, target: str, token: "str | None" = None, *fields: tuple[bytes, bytes], method: str = "GET", body: bytes = b"") -> bytes:
+    def get(self, target: str, token: Optional[str] = None, *fields: tuple[bytes, bytes], method: str = "GET",
+            body: bytes = b"") -> bytes:
         """A request with a good token, or another one; always with a trace and a user agent of its own."""
         bearer = (token or self._rng.choice(self._good)).encode("latin-1")
         headers = [(b"authorization", b"Bearer " + bearer), (b"user-agent", b"soak/" + MARK), *fields]
         return client.http1(method, target.encode("latin-1"), headers, body)
 
-    def post(self, value: object) -> bytes:
-        body = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode().replace(MARK_TEXT.encode(), MARK)
+    def listing(self) -> bytes:
+        return self.get(f"/orders?limit={self._rng.randint(1, 100)}&state=open")
+
+    def order(self, note: str) -> bytes:
+        """A good order."""
+        order = json.dumps({"item": "tea", "quantity": self._rng.randint(1, 9), "note": note}, ensure_ascii=False)
+        return self.post(order.encode().replace(MARK_TEXT.encode(), MARK))
+
+    def post(self, body: bytes) -> bytes:
         return self.get("/orders", None, JSON, method="POST", body=body)
 
     def login(self) -> bytes:
@@ -106,7 +114,11 @@ class _Maker:
             ":".join(f"{self._rng.randint(0x2000, 0xffff):x}" for _ in range(8)),
         ])
         forwarded = f"{self.text(9)}, 10.0.0.1, {address}".encode()
-        return client.http1("POST", b"/login", [(b"x-forwarded-for", forwarded), (b"x-note", MARK), JSON], b'{"user":"' + MARK + b'"}')
+        fields = [(b"x-forwarded-for", forwarded), (b"x-note", MARK), JSON]
+        return client.http1("POST", b"/login", fields, b'{"user":"' + MARK + b'"}')
+
+    def huge_token(self) -> bytes:
+        return self.get("/orders/7", f"{self.text(self._rng.randint(8_300, 30_000))}.{MARK.decode()}.x")
 
     def unknown_kid(self) -> bytes:
         header = json.dumps({"alg": "RS256", "kid": MARK_TEXT, "typ": "JWT"}, separators=(",", ":"))
@@ -118,9 +130,13 @@ class _Maker:
 
     def forged(self) -> list[str]:
         """Tokens whose only fault is the signature."""
-        tokens = [idp.mint({"key": "stranger", "header": {"kid": "r1", "alg": "RS256"}, "claims": {"exp": LIFETIME}})]
-        tokens += [token.rpartition(".")[0] + "." + MARK.decode() + token.rpartition(".")[2][16:] for token in self._good[:VARIANTS]]
-        tokens += [idp.mint({"key": "e1", "signature": "zero", "claims": {"exp": LIFETIME, "sub": self.text(8)}}) for _ in range(20)]
+        tokens = [
+            idp.mint({"key": "stranger", "header": {"kid": "r1", "alg": "RS256"}, "claims": {"exp": LIFETIME}}),
+            idp.mint({"key": "e1", "signature": "zero", "claims": {"exp": LIFETIME}}),
+        ]
+        for token in self._good[:VARIANTS]:
+            signed, _, signature = token.rpartition(".")
+            tokens.append(f"{signed}.{MARK.decode()}{signature[16:]}")
         return tokens
 
     def malformed(self) -> list[str]:
@@ -135,24 +151,34 @@ class _Maker:
         return [
             *(made(text, "{" + claims + "}") for text in (
                 '{"alg":"RS256","kid":"r1","crit":["exp"]}', '{"alg":"RS256","kid":"r1","crit":["b64"],"b64":false}',
-                '{"alg":"none"}', '{"alg":"HS256","kid":"r1"}', '{"alg":"RS256","alg":"none","kid":"r1"}', '{"alg":5}', "[]", "{",
-                '{"alg":"RS256","kid":"' + "k" * 3000 + '"}', '{"alg":"RS256","jwk":{"kty":"oct","k":"AA"}}', "\x00", '{"alg":"RS256","zip":"DEF"}',
+                '{"alg":"none"}', '{"alg":"HS256","kid":"r1"}', '{"alg":"RS256","alg":"none","kid":"r1"}', '{"alg":5}', "[]",
+                "{",
+                '{"alg":"RS256","kid":"' + "k" * 3000 + '"}', '{"alg":"RS256","jwk":{"kty":"oct","k":"AA"}}', "\x00",
+                '{"alg":"RS256","zip":"DEF"}',
             )),
             *(made(header, text) for text in (
-                "{" + claims + ',"sub":"admin"}', "{" + claims + ',"exp":1e999}', "[" * 300, "{" * 300, '{"iss":"https://evil.test/"}',
-                '{"iss":["https://issuer.test/"],"aud":"api://orders","exp":99999999999}', "null", '"' + "a" * 4000 + '"', "{" + claims.replace("orders", "other") + "}",
-                "{" + claims.replace("${now+9000}", "-1") + "}", "{" + claims.replace("${now+9000}", "${now+90000000}") + "}", '{"a":' * 60 + "1" + "}" * 60,
+                "{" + claims + ',"sub":"admin"}', "{" + claims + ',"exp":1e999}', "[" * 300, "{" * 300,
+                '{"iss":"https://evil.test/"}',
+                '{"iss":["https://issuer.test/"],"aud":"api://orders","exp":99999999999}', "null", '"' + "a" * 4000 + '"',
+                "{" + claims.replace("orders", "other") + "}",
+                "{" + claims.replace("${now+9000}", "-1") + "}", "{" + claims.replace("${now+9000}", "${now+90000000}") + "}",
+                '{"a":' * 60 + "1" + "}" * 60,
             )),
-            "." * 50 + MARK.decode(), MARK.decode(), MARK.decode() + ".." + MARK.decode(), "=.=." + MARK.decode(), "%00." + MARK.decode() + ".\xff",
+            "." * 50 + MARK.decode(), MARK.decode(), MARK.decode() + ".." + MARK.decode(), "=.=." + MARK.decode(),
+            "%00." + MARK.decode() + ".\xff",
         ]
 
     def path(self) -> bytes:
         piece = MARK.decode()
         return self.get(self._rng.choice([
-            f"/orders/../{piece}", f"/orders/%2e%2e/{piece}", f"/orders/{piece};a=b/7", f"/orders/7;{piece}=1", f"/orders/%2f{piece}",
-            f"/orders/{piece}", f"/orders/7%00{piece}", f"/orders//7/{piece}", f"/{piece}", f"/orders/%{piece}", f"/orders\\{piece}",
-            f"/orders/..;{piece}", f"/%6frders/%37{piece}", f"/orders/-{self._rng.randint(1, 9)}?{piece}", f"/orders/%c0%af{piece}",
-            "/orders" + f"/{piece}" * self._rng.randint(2, 400), "/orders/" + "9" * 300 + piece, "/orders/" + "../" * 900 + piece,
+            f"/orders/../{piece}", f"/orders/%2e%2e/{piece}", f"/orders/{piece};a=b/7", f"/orders/7;{piece}=1",
+            f"/orders/%2f{piece}",
+            f"/orders/{piece}", f"/orders/7%00{piece}", f"/orders//7/{piece}", f"/{piece}", f"/orders/%{piece}",
+            f"/orders\\{piece}",
+            f"/orders/..;{piece}", f"/%6frders/%37{piece}", f"/orders/-{self._rng.randint(1, 9)}?{piece}",
+            f"/orders/%c0%af{piece}",
+            "/orders" + f"/{piece}" * self._rng.randint(2, 400), "/orders/" + "9" * 300 + piece,
+            "/orders/" + "../" * 900 + piece,
             f"/orders/7%252e{piece}", f"/Orders/{piece}", f"*{piece}", f"/orders/7.json.{piece}",
         ]))
 
@@ -161,45 +187,61 @@ class _Maker:
         return self.get("/orders?" + self._rng.choice([
             f"{piece}=1", f"limit={piece}", "limit=1e999&" + piece, "limit=0&a=" + piece, f"limit=1&limit=2&{piece}",
             "&".join(f"p{n}={piece}" for n in range(self._rng.randint(20, 400))), "&" * 3000 + piece, f"state=%zz{piece}",
-            f"state=open%00{piece}", f"limit=%31%30%31&{piece}", f"limit=1%26state=sent{piece}", "=" * 500 + piece, f"state=sent;limit=1{piece}",
+            f"state=open%00{piece}", f"limit=%31%30%31&{piece}", f"limit=1%26state=sent{piece}", "=" * 500 + piece,
+            f"state=sent;limit=1{piece}",
             f"limit={'1' * 2000}&{piece}", f"a[{piece}][b][c]=1", f"state=%F0%9F%92%A9{piece}", f"state=\xff{piece}",
         ]))
 
     def bad_fields(self) -> bytes:
         return self.get("/orders/7", None, *self._rng.choice([
-            [(b"x-a\x01" + MARK, b"1")], [(b"content-length", b"5, 5"), (b"x-a", MARK)], [(b"x-a", MARK + b"\x00")], [(b"x-a", MARK + b"\x7f")],
+            [(b"x-a\x01" + MARK, b"1")], [(b"content-length", b"5, 5"), (b"x-a", MARK)], [(b"x-a", MARK + b"\x00")],
+            [(b"x-a", MARK + b"\x7f")],
             [(b"connection", b"close, authorization, " + MARK)], [(b"authorization", b"Basic " + MARK)], [(b"x_user_id", MARK)],
-            [(b"x-" + str(n).encode(), MARK) for n in range(self._rng.randint(101, 400))], [(b"x-a" * 90, MARK)], [(b"x-a", MARK * 600)],
-            [(b"content-type", MARK)], [(b"expect", MARK)], [(b"x-" + str(n).encode(), MARK * 60) for n in range(50)], [(b"host", MARK + b":0")],
-            [(b"transfer-encoding", b"chunked"), (b"content-length", b"3"), (b"x-a", MARK)], [(b"content-type", b"a/b"), (b"content-type", MARK)],
+            [(b"x-" + str(n).encode(), MARK) for n in range(self._rng.randint(101, 400))], [(b"x-a" * 90, MARK)],
+            [(b"x-a", MARK * 600)],
+            [(b"content-type", MARK)], [(b"expect", MARK)], [(b"x-" + str(n).encode(), MARK * 60) for n in range(50)],
+            [(b"host", MARK + b":0")],
+            [(b"transfer-encoding", b"chunked"), (b"content-length", b"3"), (b"x-a", MARK)],
+            [(b"content-type", b"a/b"), (b"content-type", MARK)],
         ]))
 
     def odd_fields(self) -> bytes:
         """Fields that are none of the filters' business, or are removed: the request passes."""
         return self.get("/orders/7", None, *self._rng.choice([
-            [(b"x-note", b"\xff\xfe\x80" + MARK)], [(b"x-note", "é\u202e".encode() + MARK)], [(b"x-user-id", MARK)], [(b"x-forwarded-host", MARK)],
-            [(b"x-envoy-" + MARK.lower(), b"1")], [(b"x-forwarded-user", MARK), (b"x-auth-request-user", MARK)], [(b"connection", b"x-a, " + MARK), (b"x-a", b"1")],
+            [(b"x-note", b"\xff\xfe\x80" + MARK)], [(b"x-note", "é\u202e".encode() + MARK)], [(b"x-user-id", MARK)],
+            [(b"x-forwarded-host", MARK)],
+            [(b"x-envoy-" + MARK.lower(), b"1")], [(b"x-forwarded-user", MARK), (b"x-auth-request-user", MARK)],
+            [(b"connection", b"x-a, " + MARK), (b"x-a", b"1")],
             [(b"x-forwarded-for", b", ".join(b"%d.%d.3.4" % (n % 223 + 1, n % 250) for n in range(300)))],
-            [(b"x-" + str(n).encode(), MARK) for n in range(self._rng.randint(5, 80))], [(MARK, MARK)], [(b"cookie", b"a=" + MARK + b"; b")],
-            [(b"cookie", b";" * 700 + MARK)], [(b"x-note", MARK * 400)], [(b"traceparent", MARK), (b"traceparent", MARK)], [(b"range", b"bytes=" + b"0-," * 90 + MARK)],
+            [(b"x-" + str(n).encode(), MARK) for n in range(self._rng.randint(5, 80))], [(MARK, MARK)],
+            [(b"cookie", b"a=" + MARK + b"; b")],
+            [(b"cookie", b";" * 700 + MARK)], [(b"x-note", MARK * 400)], [(b"traceparent", MARK), (b"traceparent", MARK)],
+            [(b"range", b"bytes=" + b"0-," * 90 + MARK)],
         ]))
 
     def wrong_json(self) -> bytes:
         mark = MARK
         ordinary = b'"item":"tea","quantity":1'
         return self._rng.choice([
-            b"[" * 5000 + mark, b'{"a":' * 2000 + mark, b"{" + ordinary + b',"quantity":2,"note":"' + mark + b'"}', b'{"item":"' + mark,
-            b"{" + ordinary + b',"' + mark + b'":1}', b"{" + ordinary + b',"tags":["' + mark + b'","' + mark + b'"]}', b'{"item":"tea","quantity":1e400,"note":"' + mark + b'"}',
-            b'{"item":"tea","quantity":' + b"9" * 3000 + b',"note":"' + mark + b'"}', b'{"item":"tea","quantity":"' + mark + b'"}', b'{"item":{"' + mark + b'":1},"quantity":1}',
-            b'{"item":"\\ud800' + mark + b'","quantity":1}', b"{" + ordinary + b',"note":"\xff' + mark + b'"}', b'"' + b"\\" * 2001 + mark, b'"' * 3001 + mark,
-            b"{" + b",".join(b'"k%d":"%s"' % (n, mark) for n in range(300)) + b"}", b"{" + ordinary + b',"address":{"town":"' + mark + b'"}}', b"\x00" * 500 + mark,
-            b"{" + ordinary + b',"tags":[' + b",".join(b'"%d"' % n for n in range(400)) + b',"1","' + mark + b'"]}', b"{" + ordinary + b',"price":-1,"note":"' + mark + b'"}',
+            b"[" * 5000 + mark, b'{"a":' * 2000 + mark, b"{" + ordinary + b',"quantity":2,"note":"' + mark + b'"}',
+            b'{"item":"' + mark,
+            b"{" + ordinary + b',"' + mark + b'":1}', b"{" + ordinary + b',"tags":["' + mark + b'","' + mark + b'"]}',
+            b'{"item":"tea","quantity":1e400,"note":"' + mark + b'"}',
+            b'{"item":"tea","quantity":' + b"9" * 3000 + b',"note":"' + mark + b'"}',
+            b'{"item":"tea","quantity":"' + mark + b'"}', b'{"item":{"' + mark + b'":1},"quantity":1}',
+            b'{"item":"\\ud800' + mark + b'","quantity":1}', b"{" + ordinary + b',"note":"\xff' + mark + b'"}',
+            b'"' + b"\\" * 2001 + mark, b'"' * 3001 + mark,
+            b"{" + b",".join(b'"k%d":"%s"' % (n, mark) for n in range(300)) + b"}",
+            b"{" + ordinary + b',"address":{"town":"' + mark + b'"}}', b"\x00" * 500 + mark,
+            b"{" + ordinary + b',"tags":[' + b",".join(b'"%d"' % n for n in range(400)) + b',"1","' + mark + b'"]}',
+            b"{" + ordinary + b',"price":-1,"note":"' + mark + b'"}',
         ])
 
     def body(self) -> bytes:
         if self._rng.random() < 0.2:
-            kind = self._rng.choice([b"text/plain", b"application/xml", b"application/json; charset=utf-16", b"multipart/form-data; boundary=a"])
-            return self.get("/orders", None, (b"content-type", kind), method="POST", body=b'{"item":"tea","quantity":1,"note":"' + MARK + b'"}')
+            kind = self._rng.choice([b"text/plain", b"application/xml", b"application/json; charset=utf-16", b"multipart/form-data"])
+            body = b'{"item":"tea","quantity":1,"note":"' + MARK + b'"}'
+            return self.get("/orders", None, (b"content-type", kind), method="POST", body=body)
         return self.post(self.wrong_json())
 
     def chunked(self, body: bytes) -> bytes:
@@ -215,7 +257,7 @@ class _Maker:
         return request[:self._rng.randint(1, len(request) - 3)]
 
     def cut_body(self) -> bytes:
-        request = self.post({"item": "tea", "quantity": 1, "note": MARK_TEXT + self.text(3000)})
+        request = self.order(MARK_TEXT + self.text(3000))
         return request[:self._rng.randint(request.index(b"\r\n\r\n") + 4, len(request) - 1)]
 
 
