@@ -10,6 +10,8 @@ from harness.envoy import StartError
 
 from . import drill, faults, reloads, report
 
+# A second of each client; there are 20. While the configuration changes, 1,000 requests a second come.
+RELOAD_RATE = 50.0
 RESULTS = project.ROOT / "target" / "chaos" / "results.json"
 
 
@@ -34,7 +36,7 @@ def main() -> int:
                 drill.run(part, setup, tell)
         if options.reloads and _is_chosen(reloads.PART, options):
             print(reloads.PART, flush=True)
-            tell(reloads.run(setup, options.reloads, report.print_state))
+            tell(reloads.run(setup, options.reloads, RELOAD_RATE, report.print_state))
     except (project.NotBuilt, StartError, faults.BrokenPromise) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

@@ -152,20 +152,26 @@ def judge(promise: Promise, expected: dict[str, str], samples: Sequence[Sample],
 def passed_wrongly(promise: Promise, during: Sequence[Recorded], after: Sequence[Recorded]) -> int:
     """How many requests the upstream saw, during the fault and after it, that had to be refused."""
     barred = promise.kinds if promise.instead else frozenset[str]()
-    return (sum(_kind(request) not in kinds.GOOD - barred for request in during)
-            + sum(_kind(request) not in kinds.GOOD for request in after))
+    allowed = kinds.GOOD | ({""} if promise.others else set())
+    return (sum(_kind(request) not in allowed - barred for request in during)
+            + sum(_kind(request) not in allowed for request in after))
 
 
 def _kind(request: Recorded) -> str:
     return b",".join(request.values(KIND)).decode("latin-1")
 
 
-def _check_figures(promise: Promise, result: Result, window: Window) -> None:
+def check_fetches(result: Result, window: Window) -> None:
+    """However many requests ask for a key that there is not."""
     most = 2 + FETCHES_PER_SECOND * (window.stopped - window.began)
-    if result.passed_wrongly:
-        result.breaches.append(f"{result.passed_wrongly} requests that had to be refused reached the upstream")
     if result.fetches > most:
         result.breaches.append(f"{result.fetches} fetches of the key set, promised at most {most:.0f}")
+
+
+def _check_figures(promise: Promise, result: Result, window: Window) -> None:
+    check_fetches(result, window)
+    if result.passed_wrongly:
+        result.breaches.append(f"{result.passed_wrongly} requests that had to be refused reached the upstream")
     if result.longest > promise.longest:
         result.breaches.append(f"longest answer {result.longest:.2f} s, promised {promise.longest:.2f} s")
     if result.recovery > promise.recovery:

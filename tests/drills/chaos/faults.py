@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Iterator, Mapping, Sequence
 
-from harness import client, config
+from harness import cases, client, config, project
 from harness.idp import IdentityProvider
 from harness.stack import Stack
 from harness.traffic import KIND
@@ -49,6 +49,7 @@ class Promise:
     recovery    from the end of the fault to the last answer that shows it, in seconds
     growth      of Envoy's resident memory, in bytes
     events      every answer leaves a line in the access log
+    others      requests that are not of the traffic may reach the upstream
     traps       whether Envoy's log may tell of one
     """
 
@@ -59,6 +60,7 @@ class Promise:
     recovery: float = 1.0
     growth: int = 64 * MIB
     events: bool = True
+    others: bool = False
     traps: bool = False
 
 
@@ -277,6 +279,25 @@ TRAPS = [
 ]
 
 
+# --- requests that might be a query of death
+
+
+def _send_cases(stack: Stack) -> None:
+    """Every request of the end-to-end cases, one after the other, whatever configuration each was written for."""
+    for case in cases.load(project.E2E / "cases"):
+        for send in cases.requests(case, stack.port):
+            with contextlib.suppress(client.NoAnswer, OSError):
+                send(0.3)
+
+
+@contextlib.contextmanager
+def _hostile_requests(stack: Stack) -> Iterator[None]:
+    thread = threading.Thread(target=_send_cases, args=(stack,))
+    thread.start()
+    yield
+    thread.join()
+
+
 # --- clients that vanish, and clusters that are not there
 
 
@@ -326,6 +347,10 @@ PARTS = [
     Part("upstream", UPSTREAM),
     Part("audit's log", AUDIT),
     Part("a module traps", TRAPS, _with_probe),
+    # covers: HOST-TRAP-02
+    Part("hostile requests", [
+        Fault("all of the cases", Promise(others=True), _hostile_requests, "http.ingress.downstream_rq_4xx", seconds=10.0),
+    ]),
     Part("clusters", [
         Fault("of the keys is missing", dataclasses.replace(NO_KEYS, instead=False, recovery=1.0), _missing_key_cluster),
         Fault("of the route is missing", Promise(), _missing_upstream_cluster, REJECTED),

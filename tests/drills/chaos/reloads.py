@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Optional, Sequence
 
 from harness import config
-from harness.stack import Stack
+from harness.stack import DRAIN_SECONDS, Stack
 from harness.traffic import Sample, Traffic
 
 from . import faults, kinds
-from .drill import Result, Watch, Window, judge, passed_wrongly
+from .drill import FETCHES, Result, Watch, Window, check_fetches, judge, passed_wrongly
 from .faults import MIB, Promise
 
 PART = "configuration"
 # Between two configurations, on top of what Envoy needs to take one.
 PAUSE_SECONDS = 0.02
-# One of so many is broken; after so many the modules get new VMs, as after an upgrade.
-BROKEN_EVERY, UPGRADE_EVERY = 4, 50
-# Old listeners are gone a second after the reload (`DRAIN` in harness/stack.py).
-OLD_SECONDS = 1.0 + faults.SLACK_SECONDS
+# One of so many is broken.
+BROKEN_EVERY = 4
+# After so many the modules get new VMs, as after an upgrade.
+UPGRADE_EVERY = 50
+# When the last connection of an old listener is gone.
+OLD_SECONDS = DRAIN_SECONDS + faults.SLACK_SECONDS
 # What may come and go within a process that has done this 250 times already.
 MAX_GROWTH = 24 * MIB
 ACTIVE_VMS = "wasm.envoy.wasm.runtime.v8.active"
@@ -32,19 +34,22 @@ REALM = re.compile(rb'\r\nwww-authenticate: Bearer realm="([^"]*)"')
 
 @dataclass(frozen=True)
 class State:
-    """Envoy after so many reloads. `memory` is resident, in bytes; `vms` are those alive, on all threads."""
+    """Envoy after so many reloads. `memory` is resident, in bytes; `vms` are those alive, on all threads; `fetches` of
+    the key set."""
 
     reloads: int
     memory: int
     vms: int
+    fetches: int
     stats: frozenset[str]
 
 
-def run(setup: config.Setup, count: int, report: Callable[[State], None]) -> Result:
-    """Replaces the configuration `count` times; `report` is told of the state five times."""
+# covers: HOST-SDK-16, ENV-LIFE-14
+def run(setup: config.Setup, count: int, rate: float, report: Callable[[State], None]) -> Result:
+    """Replaces the configuration `count` times; `report` is told of the state now and then. `rate`: see `Traffic`."""
     with Stack(faults.with_generation(setup, "g0"), dynamic=True) as stack:
         expected = {kind.name: kind.expected for kind in kinds.make()}
-        with Traffic(stack.port, kinds.make()) as traffic:
+        with Traffic(stack.port, kinds.make(), rate) as traffic:
             Watch(stack, traffic, kinds.make()).until_calm()
             base, recorded, began = _state(stack, 0), len(stack.upstream.requests), time.monotonic()
             report(base)
@@ -70,8 +75,11 @@ def run(setup: config.Setup, count: int, report: Callable[[State], None]) -> Res
         report(end)
         result = judge(Promise(), expected, traffic.samples, window)
         result.part, result.fault = PART, f"replaced {count} times"
+        result.growth = max(end.memory - states[0].memory, 0)
+        result.fetches = end.fetches - base.fetches
         result.passed_wrongly += passed_wrongly(Promise(), stack.upstream.requests[recorded:], [])
         result.breaches += [*_incoherent(traffic.samples, began, replaced), *_compare(base, states[0], end)]
+        check_fetches(result, window)
         if result.passed_wrongly:
             result.breaches.append(f"{result.passed_wrongly} requests that had to be refused reached the upstream")
         counted = stack.envoy.stat(faults.REJECTED)
@@ -136,7 +144,7 @@ def _incoherent(samples: Sequence[Sample], began: float, replaced: dict[bytes, f
 
 def _state(stack: Stack, reloads: int) -> State:
     envoy = stack.envoy
-    return State(reloads, envoy.resident_bytes(), envoy.stat(ACTIVE_VMS), frozenset(envoy.stat_names()))
+    return State(reloads, envoy.resident_bytes(), envoy.stat(ACTIVE_VMS), envoy.stat(FETCHES), frozenset(envoy.stat_names()))
 
 
 def _compare(base: State, warm: State, end: State) -> Iterator[str]:

@@ -12,8 +12,10 @@ from .envoy import Envoy
 from .idp import IdentityProvider
 from .upstream import Upstream, wait_until
 
-# After a reload, connections of the old listener are told to end with their next answer, and are closed after a second.
-DRAIN = ["--drain-time-s", "1", "--drain-strategy", "immediate"]
+# After a reload, connections of the old listener are told to end with their next answer, and closed after so long. A
+# worker that starts VMs on a busy machine needs a second or two before it can tell; Envoy's default is ten minutes.
+DRAIN_SECONDS = 5
+DRAIN = ["--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate"]
 
 
 class Stack:
