@@ -29,8 +29,6 @@ GROWTH_SHARE, GROWTH_MIB = 0.01, 2.0
 SLOWEST_MS = 1000.0
 # Far less than any machine that can build the modules does.
 FEWEST_A_SECOND = 500
-
-
 RESETS = 100_000
 SLOW_STREAMS, SLOW_SECONDS = 500, 30
 

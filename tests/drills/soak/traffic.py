@@ -18,7 +18,7 @@ GOOD_TOKENS = 3_000
 VARIANTS = 200
 # More clients than a limit has slots (16,384), so that buckets are pushed out.
 ADDRESSES = 30_000
-# An hour longer than the longest soak may take; see `max_lifetime` in configs/soak.yaml.
+# Six days and more: longer than a soak takes, and within `max_lifetime` of configs/soak.yaml.
 LIFETIME = "${now+600000}"
 JSON = (b"content-type", b"application/json")
 PASSED = frozenset({200})
