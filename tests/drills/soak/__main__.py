@@ -104,12 +104,12 @@ def _upstream() -> dict:
 
 def _judge(tally: Tally, measured: Sequence[figures.Figures], requests: int) -> list[str]:
     problems = []
-    if tally.requests < requests:
-        problems.append(f"time was over after {tally.requests:,} of {requests:,} requests")
     for kind, status, request in tally.wrong:
         problems.append(f"`{kind}` got {status or 'no answer'}: {request!r}")
     if (slow := tally.latency_ms(0.9999)) > SLOWEST_MS:
         problems.append(f"99.99 % of the answers within {slow:.0f} ms, expected {SLOWEST_MS:.0f}")
+    if tally.requests < requests:
+        return problems + [f"time was over after {tally.requests:,} of {requests:,} requests"]
     warm = measured[int(len(measured) * WARM_UP):]
     print(f"\n{'after warm-up':<24}{'first':>10}{'last':>10}{'growth':>10}{'95 %':>10}{'bound':>10}")
     for name in ("resident", "allocated", "linear"):

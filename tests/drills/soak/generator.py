@@ -1,6 +1,7 @@
 """Sends the traffic of the soak from several processes, and compares every answer with what is right for its request."""
 
 import multiprocessing
+import queue
 import random
 import selectors
 import time
@@ -80,11 +81,14 @@ class Generator:
         ]
 
     def reports(self) -> Iterator[Tally]:
-        """Raises RuntimeError when a process dies."""
+        """Raises RuntimeError when a process fails or is silent."""
         with self._running():
             ended = 0
             while ended < len(self._processes):
-                report = self._queue.get(timeout=ANSWER_SECONDS * 3)
+                try:
+                    report = self._queue.get(timeout=ANSWER_SECONDS * 3)
+                except queue.Empty:
+                    report = "no report"
                 if isinstance(report, str):
                     raise RuntimeError(f"a process of the load generator ended: {report}")
                 if report is None:
@@ -104,12 +108,12 @@ class Generator:
                 process.join()
 
 
-def _run(queue: Any, port: int, kinds: Sequence[traffic.Kind], number: int, requests: int, end: float) -> None:
+def _run(reports: Any, port: int, kinds: Sequence[traffic.Kind], number: int, requests: int, end: float) -> None:
     try:
-        _Sender(queue, port, kinds, number).run(requests, end)
-        queue.put(None)
+        _Sender(reports, port, kinds, number).run(requests, end)
+        reports.put(None)
     except Exception as error:  # noqa: BLE001 a silent end would look like success
-        queue.put(repr(error))
+        reports.put(repr(error))
 
 
 class _Sender:
@@ -118,8 +122,8 @@ class _Sender:
     Not pipelined: Envoy ends connections that pipeline behind a local reply.
     """
 
-    def __init__(self, queue: Any, port: int, kinds: Sequence[traffic.Kind], number: int) -> None:
-        self._queue = queue
+    def __init__(self, reports: Any, port: int, kinds: Sequence[traffic.Kind], number: int) -> None:
+        self._reports = reports
         self._port = port
         self._rng = random.Random(number)
         self._kinds, self._weights = traffic.by_share(kinds)
@@ -194,6 +198,6 @@ class _Sender:
                 self._next(connection)
 
     def _report(self) -> None:
-        self._queue.put(self._tally)
+        self._reports.put(self._tally)
         self._tally = Tally()
         self._reported = time.monotonic()
