@@ -103,6 +103,18 @@ cases: python ## Which requirements are covered, not applicable, open
 bench: setup build build-test-modules ## Ratios against Envoy's own filters (needs wrk)
 	@$(PYTHON) tests/bench/bench.py
 
+.PHONY: chaos
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 6 minutes
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
+
+.PHONY: soak
+soak: setup build worst-case ## Memory and time under REQUESTS=1000000 hostile requests, resets, slow bodies
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m soak $(if $(REQUESTS),--requests $(REQUESTS))
+
+.PHONY: worst-case
+worst-case: setup build ## What the worst input costs against the largest ordinary request
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m worst_case
+
 .PHONY: lint
 lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make
 	@$(PYTHON) envoy-config/parts/render.py --check

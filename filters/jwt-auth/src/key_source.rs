@@ -141,7 +141,10 @@ impl KeySource {
         let begun = schedule.begun(now, timing);
         match write(host, &remote.schedule_key, &begun.encode(), shared.as_ref()) {
             // Another worker was faster; it fetches.
-            Err(SharedDataError::Conflict) => return Wanted::Pending,
+            Err(SharedDataError::Conflict) => {
+                let (changed, _) = self.look(remote, host);
+                return if changed { Wanted::Changed } else { Wanted::Pending };
+            }
             // Without shared data each worker fetches for itself.
             Ok(()) | Err(SharedDataError::Host(_)) => remote.schedule.set(begun),
         }
@@ -158,11 +161,12 @@ impl KeySource {
         }
     }
 
-    /// Whether someone's fetch is in flight, by what this worker saw last.
+    /// When the fetch began that is in flight, here or on another worker, by what this worker saw last.
     #[must_use]
-    pub fn is_pending(&self, now: UnixTime) -> bool {
-        let remote = self.remote.as_ref();
-        remote.is_some_and(|remote| remote.schedule.get().is_pending(now, &remote.remote.timing))
+    pub fn fetching_since(&self, now: UnixTime) -> Option<UnixTime> {
+        let remote = self.remote.as_ref()?;
+        let schedule = remote.schedule.get();
+        schedule.is_pending(now, &remote.remote.timing).then(|| schedule.attempted())
     }
 
     /// The answer to a fetch of this source; others are not looked at.

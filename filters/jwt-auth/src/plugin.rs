@@ -202,22 +202,25 @@ struct JwtFilter {
 struct Place {
     plugin: Rc<JwtAuth>,
     provider: usize,
-    since: UnixTime,
+    /// When the fetch that it waits for began.
+    fetch: UnixTime,
 }
 
 impl Place {
-    fn take(plugin: &Rc<JwtAuth>, provider: usize, since: UnixTime) -> Option<Self> {
+    fn take(plugin: &Rc<JwtAuth>, provider: usize, fetch: UnixTime) -> Option<Self> {
         let taken = plugin.waiting.get();
         if taken >= defaults::MAX_WAITING {
             return None;
         }
         plugin.waiting.set(taken.saturating_add(1));
-        Some(Self { plugin: Rc::clone(plugin), provider, since })
+        Some(Self { plugin: Rc::clone(plugin), provider, fetch })
     }
 
-    /// Whether the keys may still come. A fetch has a deadline, but others may follow it at once.
-    fn is_patient(&self, now: UnixTime) -> bool {
-        now.since(self.since) < defaults::MAX_WAIT
+    /// Whether that fetch is still in flight. Another one that followed it at once is not waited for: each has its
+    /// deadline, and a provider that hangs would hold a request for all of them.
+    fn may_hope(&self, now: UnixTime) -> bool {
+        let source = self.plugin.sources.get(self.provider);
+        source.and_then(|source| source.fetching_since(now)) == Some(self.fetch)
     }
 }
 
@@ -238,9 +241,8 @@ impl Filter for JwtFilter {
 
     fn on_resume(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
         if let (Some(place), Ok(now)) = (&self.waiting, ctx.host().now()) {
-            let source = self.plugin.sources.get(place.provider);
             // Another provider's answer, or a tick: the token need not be read again.
-            if place.is_patient(now) && source.is_some_and(|source| source.is_pending(now)) {
+            if place.may_hope(now) {
                 return Flow::Wait;
             }
         }
@@ -282,8 +284,9 @@ impl JwtFilter {
         if self.waiting.is_some() {
             return false;
         }
-        let now = ctx.host().now().ok();
-        self.waiting = now.and_then(|now| Place::take(&self.plugin, provider, now));
+        let source = self.plugin.sources.get(provider);
+        let fetch = ctx.host().now().ok().zip(source).and_then(|(now, source)| source.fetching_since(now));
+        self.waiting = fetch.and_then(|fetch| Place::take(&self.plugin, provider, fetch));
         self.waiting.is_some()
     }
 }

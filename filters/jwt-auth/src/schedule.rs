@@ -74,6 +74,12 @@ impl Schedule {
         [&[FORMAT, self.failures], times.as_flattened()].concat()
     }
 
+    /// When the last fetch began.
+    #[must_use]
+    pub const fn attempted(&self) -> UnixTime {
+        self.attempted
+    }
+
     /// When the last set was stored; zero for never.
     #[must_use]
     pub const fn stored(&self) -> UnixTime {

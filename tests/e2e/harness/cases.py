@@ -1,12 +1,13 @@
 """Reads the YAML cases, sends their requests and compares. The format is described in tests/e2e/README.md."""
 
+import functools
 import itertools
 import json
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 import yaml
 
@@ -58,19 +59,31 @@ def load(directory: Path) -> list[Case]:
 
 def run(case: Case, stack: Stack) -> list[str]:
     """Runs a case; what is not as expected, one line each."""
-    tokens = {name: idp.mint(spec or {}) for name, spec in case.tokens.items()}
-    macros = {**case.values, **tokens, "port": str(stack.port)}
+    tokens, steps = _ready(case, stack.port)
     secrets = [secret for token in tokens.values() for secret in _secret_parts(token)]
     problems: list[str] = []
-    for number, step in enumerate(case.steps, 1):
+    for number, step in enumerate(steps, 1):
         for turn in range(step.get("repeat", 1)):
-            found = _Step(stack, _replace(step, macros), secrets).run()
+            found = _Step(stack, step, secrets).run()
             where = f"step {number}" + (f", turn {turn + 1}" if "repeat" in step else "")
             problems += [f"{where}: {problem}" for problem in found]
     problems += [f"Envoy's log tells of a trap: {line}" for line in stack.envoy.traps()]
     if not stack.envoy.is_running():
         problems.append("Envoy ended")
     return problems
+
+
+def requests(case: Case, port: int) -> Iterator[Callable[[float], object]]:
+    """The requests of a case, to be sent to `port` without caring for what comes of them: each waits so many seconds."""
+    for step in _ready(case, port)[1]:
+        if "request" in step:
+            yield functools.partial(_send, port, step["request"])
+
+
+def _ready(case: Case, port: int) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Fresh tokens, and the steps with all their macros replaced."""
+    tokens = {name: idp.mint(spec or {}) for name, spec in case.tokens.items()}
+    return tokens, _replace(case.steps, {**case.values, **tokens, "port": str(port)})
 
 
 class _Step:

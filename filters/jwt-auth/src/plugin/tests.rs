@@ -513,6 +513,25 @@ fn a_worker_that_died_fetching_holds_nobody_up() {
 }
 
 #[test]
+fn who_waits_for_a_fetch_does_not_wait_for_the_next_one_too() {
+    let config = remote_config("deny");
+    let first = start(&config);
+    first.tick();
+    let second = second_worker(&first, &config);
+    let waits = resume(&second, get(&second, &R1.token(&claims())));
+    assert_eq!(waits.status(), 0);
+    // The fetch runs into its deadline, and the next tick of the other worker begins another one.
+    for proxy in [&first, &second] {
+        at(proxy, 2);
+    }
+    answer_with(&first, HttpAnswer::default());
+    share(&first, &second);
+    second.tick();
+    assert_eq!(calls(&second), 1);
+    assert_refused(&resume(&second, waits), 503, "jwt.keys_unavailable");
+}
+
+#[test]
 fn without_shared_data_each_worker_fetches_for_itself() {
     let host = FakeHost::at(NOW);
     host.fail("proxy_get_shared_data", 10);
