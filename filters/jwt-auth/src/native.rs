@@ -133,9 +133,7 @@ pub mod tests {
     #[test]
     fn every_unexpected_answer_refuses() {
         let signature = R1.signature(b"message");
-        for answer in
-            [&[][..], &[8], &[8, 0], &[8, 1, 0], &[8, 2], b"true"]
-        {
+        for answer in [&[][..], &[8], &[8, 0], &[8, 1, 0], &[8, 2], b"true"] {
             let verifier = NativeVerifier::new(|_| Some(answer.to_vec()));
             assert!(!verifier.is_valid(&public(&R1), b"message", &signature), "{answer:?}");
         }

@@ -48,6 +48,9 @@ thread_local! {
     static LOG_LIMIT: Cell<LogLimit> = const { Cell::new(LogLimit::new()) };
 }
 
+/// How often the way back to a stream's own context is tried.
+const TRIES: u32 = 3;
+
 /// What the runtime learns from the callouts of one callback.
 pub type StartedCalls = Vec<(CallId, usize)>;
 
@@ -125,6 +128,19 @@ impl Proxy {
         // SAFETY: no pointers.
         let status = unsafe { abi::proxy_set_effective_context(context) };
         check("proxy_set_effective_context", status)
+    }
+}
+
+impl Proxy {
+    /// Makes a call for the root: its answer must arrive even if the stream that asked is gone.
+    fn as_root(&self, call: impl FnOnce() -> u32) -> Result<u32, HostError> {
+        let Some(stream) = self.stream else {
+            return Ok(call());
+        };
+        let status = self.set_effective_context(self.root).map(|()| call());
+        // Whatever came of it, the stream's next call must not act on the root. A host that failed once may not again.
+        (0..TRIES).find(|_| self.set_effective_context(stream).is_ok());
+        status
     }
 }
 
@@ -206,28 +222,23 @@ impl Host for Proxy {
         let headers: Headers = call.headers.iter().copied().collect();
         let (headers, trailers) = (headers.to_pairs(), Headers::default().to_pairs());
         let mut token = 0;
-        // The call belongs to the root: an answer must arrive even if the stream that asked is gone.
-        if self.stream.is_some() {
-            self.set_effective_context(self.root)?;
-        }
-        // SAFETY: pointers and lengths of live slices; `token` outlives the call.
-        let status = unsafe {
-            abi::proxy_http_call(
-                call.cluster.as_ptr(),
-                call.cluster.len(),
-                headers.as_ptr(),
-                headers.len(),
-                call.body.as_ptr(),
-                call.body.len(),
-                trailers.as_ptr(),
-                trailers.len(),
-                whole_millis(call.timeout),
-                &raw mut token,
-            )
-        };
-        if let Some(stream) = self.stream {
-            self.set_effective_context(stream)?;
-        }
+        let status = self.as_root(|| {
+            // SAFETY: pointers and lengths of live slices; `token` outlives the call.
+            unsafe {
+                abi::proxy_http_call(
+                    call.cluster.as_ptr(),
+                    call.cluster.len(),
+                    headers.as_ptr(),
+                    headers.len(),
+                    call.body.as_ptr(),
+                    call.body.len(),
+                    trailers.as_ptr(),
+                    trailers.len(),
+                    whole_millis(call.timeout),
+                    &raw mut token,
+                )
+            }
+        })?;
         check("proxy_http_call", status)?;
         let mut started = self.started.take();
         started.push((CallId(token), self.plugin.get()));

@@ -110,7 +110,8 @@ pub fn on_context_create(context: u32, parent: u32) {
         return;
     };
     // Made outside of the tables: it runs code of the filters. Without a configuration it refuses everything.
-    let stream = Rc::new(RefCell::new(Stream::new(chain.unwrap_or_else(|| Rc::new(Chain::new(Vec::new(), false))))));
+    let stream =
+        Rc::new(RefCell::new(Stream::new(chain.unwrap_or_else(|| Rc::new(Chain::new(Vec::new(), false))))));
     tables(|runtime| runtime.streams.insert(context, Entry { root: parent, stream }));
 }
 
@@ -317,8 +318,7 @@ fn resume_waiting(root: u32, plugin: Option<usize>) {
             if action == Action::Continue
                 && let Err(error) = proxy.continue_request()
             {
-                proxy.log(Level::Error, &format!("closing a stream that can't go on: {error}"));
-                proxy.close();
+                stream.on_stuck(&proxy, error);
             }
         }
         let waits = stream.waits_for().is_some();

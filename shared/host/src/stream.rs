@@ -181,6 +181,12 @@ impl Stream {
         self.deny(host, self.waits_for().unwrap_or(0), Denial::unavailable(Reason("host.too_many_waiting")))
     }
 
+    /// It may go on, and the proxy can't make it: whoever waits for an answer gets one.
+    pub fn on_stuck(&mut self, host: &dyn StreamHost, error: HostError) {
+        host.log(Level::Error, &error.to_string());
+        self.deny(host, 0, Denial::unavailable(HOST_ERROR));
+    }
+
     /// The head of a response is about to go to the client; filters see it in the reverse order.
     pub fn on_response_headers(&mut self, host: &dyn StreamHost, end_of_stream: bool) -> Action {
         match self.state {
@@ -268,7 +274,9 @@ impl Stream {
                             filter.on_request_body(request, &body, &mut ctx)
                         }
                         // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
-                        Ok(_) => return self.fail(host, index, HostError::incomplete("proxy_get_buffer_bytes")),
+                        Ok(_) => {
+                            return self.fail(host, index, HostError::incomplete("proxy_get_buffer_bytes"));
+                        }
                         Err(error) => return self.fail(host, index, error),
                     },
                 }

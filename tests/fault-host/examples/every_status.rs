@@ -8,7 +8,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use proxy_wasm_fault_host::{Callback, Effect, Ended, Exchange, Fault, Message, Module, Outcome, Proxy, Trap, Vm, status};
+use proxy_wasm_fault_host::{
+    Callback, Effect, Ended, Exchange, Fault, Message, Module, Outcome, Proxy, Trap, Vm, status,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().collect();
@@ -46,7 +48,12 @@ fn send(module: &Module, configuration: &[u8], fault: Option<Fault>) -> Result<(
     for callback in [Callback::context_create(1, 0), Callback::vm_start(1, 0), Callback::configure(1, size)] {
         vm.call(&callback)?;
     }
-    let request = Message::new(&[(":method", "GET"), (":path", "/"), (":authority", "example.com"), (":scheme", "http")]);
+    let request = Message::new(&[
+        (":method", "GET"),
+        (":path", "/"),
+        (":authority", "example.com"),
+        (":scheme", "http"),
+    ]);
     let outcome = Exchange::new(request).run(&mut vm, 1, 2);
     Ok((vm, outcome))
 }

@@ -83,7 +83,8 @@ impl Exchange {
         let (upstream, cost) = (run.upstream, run.cost);
         let stream = vm.proxy_mut().streams.remove(&context).unwrap_or_default();
         let reply = stream.replies.first().cloned();
-        let client = if stream.closed || stream.abandoned { Message::default() } else { stream.response.clone() };
+        let client =
+            if stream.closed || stream.abandoned { Message::default() } else { stream.response.clone() };
         Outcome { ended, upstream, reply, client, stream, cost }
     }
 }
@@ -177,7 +178,8 @@ impl Run<'_> {
     /// Answers the callout that is due first; whether there was one.
     fn answer_call(&mut self) -> Result<bool, Trap> {
         let proxy = self.vm.proxy_mut();
-        let due = (0..proxy.calls.len()).min_by_key(|place| proxy.calls.get(*place).map(|call| call.deadline));
+        let due =
+            (0..proxy.calls.len()).min_by_key(|place| proxy.calls.get(*place).map(|call| call.deadline));
         let Some(call) = due.map(|place| proxy.calls.remove(place)) else {
             return Ok(false);
         };
@@ -214,7 +216,8 @@ impl Run<'_> {
         let mut response = exchange.response.clone();
         if let Some(stream) = self.stream() {
             if let Some(reply) = stream.replies.first() {
-                response = Message { headers: reply.headers.clone(), body: reply.body.clone(), trailers: None };
+                response =
+                    Message { headers: reply.headers.clone(), body: reply.body.clone(), trailers: None };
                 response.headers.insert(0, (b":status".to_vec(), reply.status.to_string().into_bytes()));
             }
             stream.response = Message { body: Vec::new(), ..response.clone() };

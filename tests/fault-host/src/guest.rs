@@ -34,7 +34,6 @@ impl<'a, 'b> Guest<'a, 'b> {
         Self { caller }
     }
 
-
     pub fn proxy(&mut self) -> &mut Proxy {
         &mut self.caller.data_mut().proxy
     }

@@ -123,7 +123,7 @@ fn define_surroundings(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         }
         Ok(())
     });
-    host_call!(linker, proxy_done() |_guest| Ok(()));
+    host_call!(linker, proxy_done() | _guest | Ok(()));
     host_call!(linker, proxy_get_property(path: u32, length: u32, address_at: u32, length_at: u32) -> (address_at, length_at); |guest| {
         let path = guest.read(path, length)?;
         let proxy = guest.proxy();
@@ -254,7 +254,12 @@ fn define_shared(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_get_shared_data",
-        |mut caller: Caller<'_, State>, key: u32, length: u32, address_at: u32, length_at: u32, version_at: u32| {
+        |mut caller: Caller<'_, State>,
+         key: u32,
+         length: u32,
+         address_at: u32,
+         length_at: u32,
+         version_at: u32| {
             answer_bytes(&mut caller, "proxy_get_shared_data", (address_at, length_at), |guest| {
                 let key = guest.read(key, length)?;
                 let (value, version) = guest.proxy().shared.get(&key).cloned().ok_or(status::NOT_FOUND)?;

@@ -151,7 +151,8 @@ impl Vm {
         let state = State { proxy, memory: None, instance: None, limits };
         let mut store = Store::new(module.module.engine(), state);
         store.limiter(|state| &mut state.limits);
-        let started = store.set_fuel(FUEL).and_then(|()| module.linker.instantiate(&mut store, &module.module));
+        let started =
+            store.set_fuel(FUEL).and_then(|()| module.linker.instantiate(&mut store, &module.module));
         let mut vm = Self { store };
         let instance = started.map_err(|error| vm.trap(&error))?;
         let memory = instance.get_memory(&mut vm.store, "memory");

@@ -15,22 +15,26 @@ const INVALID: u32 = 28;
 
 /// Adds them to a linker.
 pub fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap(MODULE, "fd_write", |mut caller: Caller<'_, State>, _fd: u32, list: u32, count: u32, written_at: u32| {
-        answer(&mut caller, "fd_write", |guest| {
-            let mut written = 0_u32;
-            for index in 0..count.min(64) {
-                let entry = guest.read(list.wrapping_add(index.wrapping_mul(8)), 8)?;
-                let (address, length) = entry.split_at(4);
-                let bytes = guest.read(number(address), number(length))?;
-                let printed = &mut guest.proxy().printed;
-                if printed.len() < MAX_PRINTED {
-                    printed.extend(&bytes);
+    linker.func_wrap(
+        MODULE,
+        "fd_write",
+        |mut caller: Caller<'_, State>, _fd: u32, list: u32, count: u32, written_at: u32| {
+            answer(&mut caller, "fd_write", |guest| {
+                let mut written = 0_u32;
+                for index in 0..count.min(64) {
+                    let entry = guest.read(list.wrapping_add(index.wrapping_mul(8)), 8)?;
+                    let (address, length) = entry.split_at(4);
+                    let bytes = guest.read(number(address), number(length))?;
+                    let printed = &mut guest.proxy().printed;
+                    if printed.len() < MAX_PRINTED {
+                        printed.extend(&bytes);
+                    }
+                    written = written.wrapping_add(number(length));
                 }
-                written = written.wrapping_add(number(length));
-            }
-            guest.write_u32(written_at, written)
-        })
-    })?;
+                guest.write_u32(written_at, written)
+            })
+        },
+    )?;
     linker.func_wrap(MODULE, "random_get", |mut caller: Caller<'_, State>, at: u32, length: u32| {
         answer(&mut caller, "random_get", |guest| {
             // As proxy-wasm-cpp-host: no more than 64 KiB at once.
@@ -41,20 +45,28 @@ pub fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             guest.write(at, &bytes)
         })
     })?;
-    linker.func_wrap(MODULE, "clock_time_get", |mut caller: Caller<'_, State>, _clock: u32, _precision: u64, at: u32| {
-        answer(&mut caller, "clock_time_get", |guest| {
-            let now = guest.proxy().now;
-            guest.write(at, &now.to_le_bytes())
-        })
-    })?;
-    linker.func_wrap(MODULE, "environ_sizes_get", |mut caller: Caller<'_, State>, count_at: u32, size_at: u32| {
-        answer(&mut caller, "environ_sizes_get", |guest| {
-            let entries = environment(guest);
-            let size = entries.iter().map(Vec::len).sum::<usize>();
-            guest.write_u32(count_at, length(entries.len())?)?;
-            guest.write_u32(size_at, length(size)?)
-        })
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "clock_time_get",
+        |mut caller: Caller<'_, State>, _clock: u32, _precision: u64, at: u32| {
+            answer(&mut caller, "clock_time_get", |guest| {
+                let now = guest.proxy().now;
+                guest.write(at, &now.to_le_bytes())
+            })
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        "environ_sizes_get",
+        |mut caller: Caller<'_, State>, count_at: u32, size_at: u32| {
+            answer(&mut caller, "environ_sizes_get", |guest| {
+                let entries = environment(guest);
+                let size = entries.iter().map(Vec::len).sum::<usize>();
+                guest.write_u32(count_at, length(entries.len())?)?;
+                guest.write_u32(size_at, length(size)?)
+            })
+        },
+    )?;
     linker.func_wrap(MODULE, "environ_get", |mut caller: Caller<'_, State>, list: u32, buffer: u32| {
         answer(&mut caller, "environ_get", |guest| {
             let (mut list, mut buffer) = (list, buffer);

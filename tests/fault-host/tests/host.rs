@@ -86,7 +86,10 @@ fn memory_beyond_the_bound_is_not_given() {
 
 #[test]
 fn a_second_reply_and_what_comes_after_one_are_violations() {
-    assert_eq!(run("(call $deny) (call $deny) (i32.const 1)").1.proxy().violations, [Violation::SecondReply(2)]);
+    assert_eq!(
+        run("(call $deny) (call $deny) (i32.const 1)").1.proxy().violations,
+        [Violation::SecondReply(2)]
+    );
     let after = run("(call $deny) (drop (call $continue (i32.const 0))) (i32.const 1)");
     assert_eq!(after.1.proxy().violations, [Violation::ContinueAfterEnd(2)]);
     let edit = "(call $deny) (drop (call $add (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 16) (i32.const 1))) (i32.const 1)";
@@ -137,7 +140,11 @@ fn a_call_can_call_back() {
     let site = Site { phase: "proxy_on_request_headers", call: "proxy_get_property" };
     let back = Effect::Reenter(vec![Callback::request_headers(3, 0, true)]);
     let (ended, vm, _) = run_with(&asks, vec![Fault::at(site, back)]);
-    assert_eq!((ended, vm.proxy().faults.seen[&site]), (Ended::Passed, 2), "once by itself, once from within");
+    assert_eq!(
+        (ended, vm.proxy().faults.seen[&site]),
+        (Ended::Passed, 2),
+        "once by itself, once from within"
+    );
 }
 
 #[test]
@@ -145,7 +152,11 @@ fn a_callout_is_answered_or_its_deadline_passes() {
     let fields = r"(i32.store (i32.const 2000) (i32.const 0))";
     let call = "(drop (call $http (i32.const 16) (i32.const 1) (i32.const 100) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 50) (i32.const 0))) (i32.const 1)";
     let (ended, vm, _) = run(&format!("{fields} {call}"));
-    assert_eq!((ended, vm.proxy().calls_begun), (Ended::Hung, 0), "no pseudo-header fields: refused, and the module waits");
+    assert_eq!(
+        (ended, vm.proxy().calls_begun),
+        (Ended::Hung, 0),
+        "no pseudo-header fields: refused, and the module waits"
+    );
 }
 
 #[test]

@@ -39,12 +39,7 @@ impl Tally {
     /// How many promises were broken.
     #[must_use]
     pub const fn failures(&self) -> u64 {
-        self.traps
-            + self.double_replies
-            + self.hung
-            + self.passed_wrongly
-            + self.refused_wrongly
-            + self.other
+        self.traps + self.double_replies + self.hung + self.passed_wrongly + self.refused_wrongly + self.other
     }
 
     fn note(&mut self, which: fn(&mut Self) -> &mut u64, what: impl FnOnce() -> String) {
@@ -70,7 +65,7 @@ pub fn sweep(subject: &Subject) -> Tally {
                 (Kind::Reentry, faults::reentries()),
             ];
             for (kind, effects) in kinds {
-                for effect in effects.into_iter().filter(|effect| !ends_nothing(site, effect)) {
+                for effect in effects.into_iter().filter(|effect| !is_beyond_help(site, effect)) {
                     for fault in placements(site, count, &effect) {
                         let run = Run { subject, module: &module, case, baseline: &baseline, kind, fault };
                         run.check(&mut tally);
@@ -82,10 +77,16 @@ pub fn sweep(subject: &Subject) -> Tally {
     tally
 }
 
-/// A proxy that says that it has answered or ended a stream, and has not: no module can do anything about that.
-fn ends_nothing(site: Site, effect: &Effect) -> bool {
-    let ends = ["proxy_send_local_response", "proxy_continue_stream", "proxy_close_stream"];
-    *effect == Effect::Status(status::OK) && ends.contains(&site.call)
+/// A proxy that says that it has answered, ended or turned to a stream, and has not: no module can do anything about
+/// that.
+fn is_beyond_help(site: Site, effect: &Effect) -> bool {
+    let calls = [
+        "proxy_send_local_response",
+        "proxy_continue_stream",
+        "proxy_close_stream",
+        "proxy_set_effective_context",
+    ];
+    *effect == Effect::Status(status::OK) && calls.contains(&site.call)
 }
 
 /// All calls of the site, then one at a time.
@@ -178,7 +179,10 @@ impl Run<'_> {
         let status = outcome.reply.as_ref().map(|reply| reply.status);
         // A swap that is lost again and again is an answer of the host, not its failure.
         let lost_swap = self.fault.call == Some("proxy_set_shared_data")
-            && matches!(self.fault.effect, Effect::Status(status::CAS_MISMATCH) | Effect::Lost(status::CAS_MISMATCH));
+            && matches!(
+                self.fault.effect,
+                Effect::Status(status::CAS_MISMATCH) | Effect::Lost(status::CAS_MISMATCH)
+            );
         let lenient = self.subject.fails_open && accepted && self.kind == Kind::Failure && !lost_swap;
         // The answer can't be sent, or the proxy itself ended the stream.
         let unanswered = self.fault.call == Some("proxy_send_local_response") || self.kind == Kind::Reentry;

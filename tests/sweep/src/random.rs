@@ -34,11 +34,21 @@ const CALLS: [&str; 12] = [
 enum Step {
     Call(Callback),
     /// A stream is announced, with the request of this case.
-    Announce { context: u32, parent: u32, case: usize },
+    Announce {
+        context: u32,
+        parent: u32,
+        case: usize,
+    },
     /// The plugin gets another configuration.
-    Configure { root: u32, document: Document },
+    Configure {
+        root: u32,
+        document: Document,
+    },
     /// A callout that was begun is answered.
-    Answer { which: usize, with: bool },
+    Answer {
+        which: usize,
+        with: bool,
+    },
     Clock(u64),
     /// From now on this goes wrong; none: nothing.
     Fault(Option<Fault>),
@@ -104,7 +114,10 @@ fn step(random: &mut Random, subject: &Subject, effects: &[Effect]) -> Step {
         23 => Step::Call(Callback::tick(root)),
         24 => Step::Call(Callback::http_call_response(root, size, size, size)),
         25..=26 => Step::Answer { which: random.below(4), with: end },
-        27 => Step::Configure { root, document: *random.of(&[Document::Good, Document::Good, Document::Empty, Document::Garbage]) },
+        27 => Step::Configure {
+            root,
+            document: *random.of(&[Document::Good, Document::Good, Document::Empty, Document::Garbage]),
+        },
         28 => {
             let second = 1_000_000_000;
             let now = NOW * second;
@@ -125,7 +138,8 @@ fn play(subject: &Subject, module: &Module, sequence: &[Step]) -> Result<(), Str
     let keys = vm.proxy().shared.len() + 64;
     let mut judged = BTreeSet::new();
     for step in sequence {
-        let action = happen(subject, &mut vm, step, &mut judged).map_err(|trap| format!("trapped: {trap}"))?;
+        let action =
+            happen(subject, &mut vm, step, &mut judged).map_err(|trap| format!("trapped: {trap}"))?;
         if let (Some((context, 0)), Step::Call(callback)) = (action, step) {
             let stream = vm.proxy().streams.get(&context);
             if stream.is_some_and(Stream::is_ended) {
@@ -157,7 +171,8 @@ fn happen(
         Step::Announce { context, parent, case } => {
             if *parent != 0 {
                 let exchange = &subject.cases[*case].exchange;
-                let mut stream = Stream { root: *parent, request: exchange.request.clone(), ..Stream::default() };
+                let mut stream =
+                    Stream { root: *parent, request: exchange.request.clone(), ..Stream::default() };
                 stream.response = exchange.response.clone();
                 stream.open.request_headers = true;
                 stream.open.response_headers = true;
@@ -194,7 +209,10 @@ fn happen(
             if *which < proxy.calls.len() {
                 let call = proxy.calls.remove(*which);
                 let keys = b"{\"keys\": [{\"kty\": \"RSA\"}, 7]}".to_vec();
-                let fields = vec![(b":status".to_vec(), b"200".to_vec()), (b"grpc-message".to_vec(), b"\xff".to_vec())];
+                let fields = vec![
+                    (b":status".to_vec(), b"200".to_vec()),
+                    (b"grpc-message".to_vec(), b"\xff".to_vec()),
+                ];
                 proxy.answer = with.then_some((fields, keys));
                 let size = if *with { 28 } else { 0 };
                 vm.call(&Callback::http_call_response(call.context, call.token, size / 14, size))?;
@@ -208,7 +226,12 @@ fn happen(
 }
 
 /// Leaves out steps as long as a promise is still broken.
-fn shorten(subject: &Subject, module: &Module, mut steps: Vec<Step>, mut promise: String) -> (String, Vec<Step>) {
+fn shorten(
+    subject: &Subject,
+    module: &Module,
+    mut steps: Vec<Step>,
+    mut promise: String,
+) -> (String, Vec<Step>) {
     let mut place = steps.len();
     while place > 0 {
         place -= 1;

@@ -116,7 +116,8 @@ pub fn all() -> Vec<Subject> {
     };
     let inline = jwt_auth(&json!({"inline": jwks(&[&R1, &E1])}));
     let remote = |cluster: &str| {
-        let source = json!({"url": "http://idp.test/jwks", "cluster": cluster, "timeout": "1s", "min_refetch": "1s"});
+        let source =
+            json!({"url": "http://idp.test/jwks", "cluster": cluster, "timeout": "1s", "min_refetch": "1s"});
         jwt_auth(&json!({"remote": source}))
     };
     let subject = |name, module, configuration, cases| Subject {
@@ -132,7 +133,11 @@ pub fn all() -> Vec<Subject> {
         ..subject(name, module, open(configuration), cases)
     };
     vec![
-        subject("audit", "audit", json!({"headers": ["user-agent"]}), plain_cases()),
+        // An event that can't be written is no reason to refuse a request: its default is `allow`.
+        Subject {
+            fails_open: true,
+            ..subject("audit", "audit", json!({"headers": ["user-agent"]}), plain_cases())
+        },
         subject("header-guard", "header-guard", json!({}), header_cases()),
         subject("jwt-auth, keys inline", "jwt-auth", inline.clone(), token_cases()),
         Subject {
@@ -176,7 +181,8 @@ fn rate_limit() -> Value {
 }
 
 fn schema_guard() -> Value {
-    let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "integer", "minimum": 1}});
+    let id =
+        json!({"name": "id", "in": "path", "required": true, "schema": {"type": "integer", "minimum": 1}});
     let item = json!({
         "type": "object",
         "additionalProperties": false,
@@ -258,22 +264,47 @@ const fn refuse(name: &'static str, status: u32, exchange: Exchange) -> Case {
 
 /// With a response that gives something away.
 fn leaky(request: Message) -> Exchange {
-    let response = [(":status", "200"), ("server", "upstream/1.2"), ("x-powered-by", "php"), ("set-cookie", "a=b")];
+    let response =
+        [(":status", "200"), ("server", "upstream/1.2"), ("x-powered-by", "php"), ("set-cookie", "a=b")];
     Exchange { response: Message::new(&response), ..Exchange::new(request) }
 }
 
 fn plain_cases() -> Vec<Case> {
     vec![
         pass("a GET", leaky(request("GET", "/orders/7?x=1", &[]))),
-        pass("a POST in parts", Exchange { part: 7, ..Exchange::new(posted("/orders", &[], r#"{"item": "a book"}"#)) }),
+        pass(
+            "a POST in parts",
+            Exchange { part: 7, ..Exchange::new(posted("/orders", &[], r#"{"item": "a book"}"#)) },
+        ),
     ]
 }
 
 fn header_cases() -> Vec<Case> {
     vec![
         pass("a GET", leaky(request("GET", "/orders/7", &[]))),
-        pass("a spoofed identity", leaky(request("GET", "/orders/7", &[("x-user-id", "admin"), ("x-forwarded-for", "10.0.0.1"), ("x-original-url", "/admin"), ("x-envoy-internal", "true"), ("x-forwarded-client-cert", "By=a")]))),
-        refuse("two credentials", 400, Exchange::new(request("GET", "/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]))),
+        pass(
+            "a spoofed identity",
+            leaky(request(
+                "GET",
+                "/orders/7",
+                &[
+                    ("x-user-id", "admin"),
+                    ("x-forwarded-for", "10.0.0.1"),
+                    ("x-original-url", "/admin"),
+                    ("x-envoy-internal", "true"),
+                    ("x-forwarded-client-cert", "By=a"),
+                ],
+            )),
+        ),
+        refuse(
+            "two credentials",
+            400,
+            Exchange::new(request(
+                "GET",
+                "/",
+                &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
+            )),
+        ),
     ]
 }
 
@@ -299,7 +330,10 @@ fn token_cases() -> Vec<Case> {
     vec![
         pass("a valid RS256 token", bearer("/orders/7", &token(&R1, 600))),
         pass("a valid ES256 token", bearer("/orders/7", &token(&E1, 600))),
-        pass("no token where none is asked for", Exchange::new(request("GET", "/health", &[("x-user-id", "admin")]))),
+        pass(
+            "no token where none is asked for",
+            Exchange::new(request("GET", "/health", &[("x-user-id", "admin")])),
+        ),
         refuse("no token", 401, Exchange::new(request("GET", "/orders/7", &[]))),
         refuse("an expired token", 401, bearer("/orders/7", &token(&R1, -300))),
         refuse("a stranger's token", 401, bearer("/orders/7", &token(&OTHER, 600))),
@@ -326,7 +360,10 @@ fn body_cases() -> Vec<Case> {
     let valid = r#"{"item": "a book", "price": 9.99, "tags": ["a", "b"], "nested": {"next": {}}}"#;
     let with_trailers = Exchange {
         part: 10,
-        ..Exchange::new(Message { trailers: Some(vec![(b"x-sum".to_vec(), b"1".to_vec())]), ..posted("/orders", &[], valid) })
+        ..Exchange::new(Message {
+            trailers: Some(vec![(b"x-sum".to_vec(), b"1".to_vec())]),
+            ..posted("/orders", &[], valid)
+        })
     };
     vec![
         pass("a valid GET", Exchange::new(request("GET", "/orders/7", &[]))),
@@ -335,7 +372,11 @@ fn body_cases() -> Vec<Case> {
         refuse("an invalid body", 400, Exchange::new(posted("/orders", &[], r#"{"item": "A BOOK"}"#))),
         refuse("an invalid parameter", 400, Exchange::new(request("GET", "/orders/zero", &[]))),
         refuse("an unknown path", 404, Exchange::new(request("GET", "/admin", &[]))),
-        refuse("a body that is too large", 413, Exchange { part: 16 * 1024, ..Exchange::new(posted("/orders", &[], &"x".repeat(70_000))) }),
+        refuse(
+            "a body that is too large",
+            413,
+            Exchange { part: 16 * 1024, ..Exchange::new(posted("/orders", &[], &"x".repeat(70_000))) },
+        ),
     ]
 }
 

@@ -12,9 +12,22 @@ fn main() -> ExitCode {
     let filter = std::env::var("FILTER").unwrap_or_default();
     println!(
         "{:<30}{:>6}{:>8}{:>8}{:>7}{:>8}{:>6}{:>8}{:>9}{:>7}{:>6}",
-        "every fault of the host", "sites", "runs", "faults", "traps", "double", "hung", "passed", "refused", "other", "s"
+        "every fault of the host",
+        "sites",
+        "runs",
+        "faults",
+        "traps",
+        "double",
+        "hung",
+        "passed",
+        "refused",
+        "other",
+        "s"
     );
-    println!("{:<30}{:>6}{:>8}{:>8}{:>7}{:>8}{:>6}{:>8}{:>9}{:>7}", "", "", "", "", "", "replies", "", "wrongly", "wrongly", "");
+    println!(
+        "{:<30}{:>6}{:>8}{:>8}{:>7}{:>8}{:>6}{:>8}{:>9}{:>7}",
+        "", "", "", "", "", "replies", "", "wrongly", "wrongly", ""
+    );
     let mut broken = 0;
     for subject in subject::all().iter().filter(|subject| subject.name.contains(&filter)) {
         let began = Instant::now();
