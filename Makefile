@@ -12,8 +12,13 @@ CARGO ?= cargo
 WASM_TARGET := wasm32-wasip1
 RELEASE_DIR := target/$(WASM_TARGET)/release
 PYTHON := .venv/bin/python
-# Paths of the machine that builds must not end up in a module.
-export RUSTFLAGS_WASM := --remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$(HOME)=~
+# Paths of the machine that builds must not end up in a module. The stack lies below all data, so that one that
+# overflows traps and overwrites nothing; 1 MiB is many times what the depth limits of the parsers need.
+export RUSTFLAGS_WASM := --remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$(HOME)=~ \
+  -Clink-arg=--stack-first -Clink-arg=-zstack-size=1048576
+# Builds keep the names of functions, for `make check-panics`; what ships has none.
+MODULE_CHECK := $(CARGO) run --locked --quiet -p portcullis-module-check --
+named = $(RELEASE_DIR)/portcullis_$(subst -,_,$(1)).wasm
 
 .PHONY: help
 help: ## List the commands
@@ -43,7 +48,7 @@ build: rust-target ## Compile the filters to dist/NAME.wasm
 	  $(foreach name,$(FILTERS),-p portcullis-$(name) --features portcullis-$(name)/module)
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
 	  -p portcullis-suite --features portcullis-suite/module
-	@for name in $(MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/$$name.wasm; done
+	@$(MODULE_CHECK) strip $(foreach name,$(MODULES),$(call named,$(name))=dist/$(name).wasm)
 	@$(MAKE) --no-print-directory sizes
 
 .PHONY: build-test-modules
@@ -51,11 +56,16 @@ build-test-modules: rust-target
 	@mkdir -p dist/test
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
 	  $(foreach name,$(TEST_MODULES),-p portcullis-$(name) --features portcullis-$(name)/module)
-	@for name in $(TEST_MODULES); do cp $(RELEASE_DIR)/portcullis_$${name//-/_}.wasm dist/test/$$name.wasm; done
+	@$(MODULE_CHECK) strip $(foreach name,$(TEST_MODULES),$(call named,$(name))=dist/test/$(name).wasm)
 
 .PHONY: sizes
 sizes: ## Compare the sizes of the modules with their budgets
 	@tests/tools/sizes.sh
+
+.PHONY: check-panics
+check-panics: build ## Every panic site, import and export of the modules is a known one; LIST=1 prints them, UPDATE=1 counts anew
+	@$(MODULE_CHECK) check $(if $(LIST),--list) $(if $(UPDATE),--update) tests/module-check \
+	  $(foreach name,$(MODULES),$(call named,$(name))=dist/$(name).wasm)
 
 .PHONY: demo
 demo: setup build ## Start everything, show what is let through and what is refused, and stop
@@ -70,7 +80,7 @@ demo-docker: setup build ## The same by Docker Compose with the official Envoy i
 	@$(PYTHON) examples/demo.py --docker
 
 .PHONY: test
-test: setup build build-test-modules test-native test-wasm test-e2e cases ## Run every test
+test: setup build build-test-modules check-panics test-native test-wasm test-e2e cases ## Run every test
 
 .PHONY: test-native
 test-native: rust-target ## Unit and property tests
@@ -100,6 +110,18 @@ fuzz: rust-target python ## Every fuzz target for SECONDS_EACH (30), or one: TAR
 .PHONY: fuzz-merge
 fuzz-merge: rust-target python ## Take what fuzzing found into the committed corpora
 	@$(PYTHON) tests/fuzz/fuzz.py --merge $(if $(TARGET),--target $(TARGET))
+
+.PHONY: chaos
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 6 minutes
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
+
+.PHONY: soak
+soak: setup build worst-case ## Memory and time under REQUESTS=1000000 hostile requests, resets, slow bodies
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m soak $(if $(REQUESTS),--requests $(REQUESTS))
+
+.PHONY: worst-case
+worst-case: setup build ## What the worst input costs against the largest ordinary request
+	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m worst_case
 
 .PHONY: lint
 lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make

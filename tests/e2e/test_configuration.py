@@ -10,20 +10,6 @@ from harness.envoy import Envoy, StartError
 from harness.stack import Stack
 
 MISTAKES = yaml.safe_load((project.E2E / "mistakes.yaml").read_text())
-# What the modules import and export, without the callbacks of requests. docs/: capability restriction.
-CAPABILITIES = """
-proxy_log proxy_get_property proxy_set_property proxy_get_buffer_bytes proxy_set_buffer_bytes proxy_get_header_map_value
-proxy_get_header_map_pairs proxy_set_header_map_pairs proxy_replace_header_map_value proxy_add_header_map_value
-proxy_remove_header_map_value proxy_get_shared_data proxy_set_shared_data proxy_define_metric proxy_increment_metric
-proxy_record_metric proxy_http_call proxy_send_local_response proxy_continue_stream proxy_get_current_time_nanoseconds
-proxy_set_tick_period_milliseconds proxy_call_foreign_function proxy_set_effective_context proxy_on_context_create
-proxy_on_vm_start proxy_on_configure proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
-proxy_on_response_headers proxy_on_response_body proxy_on_response_trailers proxy_on_tick proxy_on_http_call_response
-proxy_on_done proxy_on_log proxy_on_delete
-fd_write clock_time_get random_get environ_get environ_sizes_get proc_exit
-""".split()
-TOKEN_RULES = {"providers": [{"name": "main", "issuer": "https://issuer.test/", "audiences": ["api://orders"],
-                              "jwks": {"inline": "${jwks:r1}"}}]}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[f"{entry['module']}: {entry['description']}" for entry in MISTAKES])
@@ -44,22 +30,6 @@ def test_a_configuration_means_the_same_as_text_and_as_a_struct(form: str) -> No
     with Stack(setup, concurrency=1) as stack:
         statuses = [client.exchange1(stack.port, client.http1("GET", b"/", []))[0].status for _ in range(3)]
         assert statuses == [200, 200, 429]
-
-
-@pytest.mark.parametrize("missing", ["", "proxy_on_configure", "proxy_on_request_headers"])
-def test_a_callback_that_is_not_allowed_does_not_open_the_way(missing: str) -> None:
-    """Envoy's capability list silently leaves out callbacks that it does not hold."""
-    capabilities = [name for name in CAPABILITIES if name != missing]
-    setup = config.Setup([{"module": "jwt-auth", "config": TOKEN_RULES, "capabilities": capabilities}])
-    with Stack(setup, concurrency=1) as stack:
-        [answer] = client.exchange1(stack.port, client.http1("GET", b"/orders", []))
-        assert answer.status == (503 if missing else 401)
-        [answer] = client.exchange1(stack.port, client.http1("POST", b"/orders", [], b"{}"))
-        assert answer.status == (503 if missing else 401)
-        # Without the request callback the request reaches the upstream; its answer does not reach the client.
-        if missing != "proxy_on_request_headers":
-            assert stack.upstream.requests == []
-        assert not stack.envoy.traps()
 
 
 @pytest.mark.parametrize("module", ["jwt-auth", "schema-guard", "suite"])

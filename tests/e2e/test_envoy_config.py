@@ -35,7 +35,7 @@ def test_there_are_files() -> None:
     assert {path.stem for path in FILES} >= {"jwt-auth", "schema-guard", "rate-limit", "header-guard", "audit", "suite", "chain"}
 
 
-# covers: HOST-TRAP-04
+# covers: HOST-TRAP-04, FIRST-FORTY-37
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_it_starts_and_answers(path: Path, tmp_path: Path) -> None:
     text = path.read_text()

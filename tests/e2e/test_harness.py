@@ -31,6 +31,7 @@ def stack(stacks: Stacks) -> Stack:
         ({"body_json": {"method": "PUT"}}, "body.method: expected 'PUT', found 'GET'"),
         ({"upstream_headers": {"x-twice": "1"}}, "upstream header x-twice: expected '1', found ['1', '2']"),
         ({"upstream_headers_absent": ["x-twice"]}, "upstream header x-twice: expected none"),
+        ({"upstream_trailers": {"x-t": "1"}}, "upstream trailers: expected {'x-t': '1'}, found {}"),
         ({"audit": {"status": 200}}, "audit: expected a JSON event"),
         ({"log": {"status": 201}}, "log.status: expected 201, found 200"),
         ({"logs_without": ["/secret"]}, "a log holds '/secret'"),

@@ -45,7 +45,7 @@ def test_fetched_keys_of_both_providers_work(stack: Stack) -> None:
         assert until_accepted(stack, {"key": key}), key
 
 
-# covers: JWT-JWKS-03, JWT-JWKS-15
+# covers: JWT-JWKS-03, JWT-JWKS-15, FIRST-FORTY-11, FIRST-FORTY-32
 @pytest.mark.parametrize("fault", ["down", *sorted(idp.IdentityProvider.FAULTS)])
 def test_without_keys_no_token_passes_and_nothing_hangs(fault: str) -> None:
     with Stack(config.load("jwt-auth/remote"), idp_fault=fault) as stack:
@@ -62,7 +62,7 @@ def test_without_keys_no_token_passes_and_nothing_hangs(fault: str) -> None:
         assert not stack.envoy.traps()
 
 
-# covers: JWT-JWKS-03
+# covers: JWT-JWKS-03, FIRST-FORTY-11
 @pytest.mark.parametrize("fault", ["down", "hang", "no_keys", "truncated", "huge"])
 def test_with_keys_an_outage_changes_nothing(stack: Stack, fault: str) -> None:
     assert until_accepted(stack, {})
@@ -95,7 +95,58 @@ def test_a_key_that_was_withdrawn_is_refused_after_a_refetch(stack: Stack) -> No
     assert wait_until(lambda: all(ask(stack, mint()).status == 401 for _ in range(4)), 3.0)
 
 
-# covers: JWT-JWKS-01
+# covers: FIRST-FORTY-14, JWT-JWKS-09
+def test_a_verified_token_is_remembered_as_a_whole_and_with_its_keys(stack: Stack) -> None:
+    token = mint()
+    assert wait_until(lambda: all(ask(stack, token).status == 200 for _ in range(6)), 5.0), "on both workers"
+    head, claims, signature = token.split(".")
+    other_claims, other_signature = mint(claims={"sub": "admin"}).split(".")[1:]
+    for name, forged in [
+        ("another signature", f"{head}.{claims}.{other_signature}"),
+        ("other claims", f"{head}.{other_claims}.{signature}"),
+        ("a signature that ends otherwise", f"{head}.{claims}.{signature[:-4]}AAAA"),
+        ("one that is longer", f"{token}AAAA"),
+        ("another issuer's claims", mint(key="other-r1").rpartition(".")[0] + f".{signature}"),
+    ]:
+        for _ in range(4):
+            assert ask(stack, forged).status == 401, name
+    # The same token, after its key was withdrawn: a fetch that another token causes must be enough.
+    time.sleep(1.1)  # min_refetch
+    stack.idp.key_sets["/jwks"] = ["r2"]
+    assert ask(stack, mint(key="r2")).status == 200
+    assert wait_until(lambda: all(ask(stack, token).status == 401 for _ in range(4)), 3.0)
+
+
+# covers: HOST-SHR-07, HOST-SHR-08
+@pytest.mark.parametrize("fault", ["", "error"])
+def test_every_worker_ticks_and_one_of_them_fetches(fault: str) -> None:
+    setup = config.load("jwt-auth/remote")
+    for provider in setup.filters[0]["config"]["providers"]:
+        provider["jwks"]["remote"].update(refresh="1s", min_refetch="1s")
+    with Stack(setup, concurrency=4, idp_fault=fault) as stack:
+        assert wait_until(lambda: stack.idp.fetches >= 2, 5.0), "both providers, at start"
+        before, began = stack.idp.fetches, time.monotonic()
+        time.sleep(4.0)
+        # Two providers, a period of 1 s that jitter shortens by a quarter at most; five plugins tick 10 times a second.
+        most = 2 * (1 + (time.monotonic() - began) / 0.75)
+        fetches = stack.idp.fetches - before
+        assert 2 <= fetches <= most, f"expected 2 to {most:.0f} fetches, found {fetches}"
+
+
+# covers: FIRST-FORTY-34
+def test_the_shortest_time_out_is_one() -> None:
+    setup = config.load("jwt-auth/remote")
+    for provider in setup.filters[0]["config"]["providers"]:
+        provider["jwks"]["remote"]["timeout"] = "10ms"
+    with Stack(setup, idp_fault="hang") as stack:
+        for _ in range(5):
+            began = time.monotonic()
+            assert ask(stack, mint()).status == 503
+            assert time.monotonic() - began < 1.0
+        assert stack.upstream.requests == []
+
+
+# covers: JWT-JWKS-01, FIRST-FORTY-12
 def test_a_flood_of_unknown_key_ids_fetches_at_most_once_in_min_refetch(stack: Stack) -> None:
     assert until_accepted(stack, {})
     before = stack.idp.fetches
@@ -107,7 +158,7 @@ def test_a_flood_of_unknown_key_ids_fetches_at_most_once_in_min_refetch(stack: S
     assert stack.upstream.requests[1:] == []
 
 
-# covers: JWT-JWKS-02
+# covers: JWT-JWKS-02, FIRST-FORTY-12
 def test_many_requests_before_the_first_keys_share_one_fetch() -> None:
     with Stack(config.load("jwt-auth/remote"), idp_fault="hang") as stack:
         token, statuses = mint(), []
@@ -141,7 +192,7 @@ def test_one_provider_down_leaves_the_other(stack: Stack) -> None:
     assert until_accepted(stack, {"key": "other-r1"})
 
 
-# covers: JWT-ALG-22
+# covers: JWT-ALG-22, HOST-CALL-04
 def test_a_token_never_makes_the_filter_fetch_from_an_address_of_its_own(stack: Stack) -> None:
     assert until_accepted(stack, {})
     before = stack.idp.fetches

@@ -18,7 +18,20 @@ def status(stack: Stack, request: bytes) -> int:
     return client.exchange1(stack.port, request, seconds=2.0)[0].status
 
 
-# covers: HOST-TRAP-01, ENV-LIFE-12
+# covers: ENV-LIFE-13, FIRST-FORTY-37
+@pytest.mark.parametrize("policy", ["FAIL_CLOSED", "FAIL_RELOAD"])
+@pytest.mark.parametrize("where", [b"head", b"body"])
+def test_a_request_that_makes_a_filter_panic_is_answered_at_once(where: bytes, policy: str) -> None:
+    setup = config.load("panic-probe")
+    setup.filters[0]["failure_policy"] = policy
+    with Stack(setup, concurrency=1) as stack:
+        began = time.monotonic()
+        assert status(stack, client.http1("POST", b"/panic", [(b"x-panic", where)], b"{}")) == 503
+        assert time.monotonic() - began < 1.0
+        assert stack.envoy.traps(), "the panic must be in the log"
+        assert stack.upstream.requests == []
+
+# covers: HOST-TRAP-01, ENV-LIFE-12, FIRST-FORTY-37
 @pytest.mark.parametrize("panics", [1, 5])
 def test_after_a_panic_service_comes_back_and_nothing_passes_unjudged(panics: int) -> None:
     with Stack(config.load("panic-probe"), concurrency=1) as stack:

@@ -3,7 +3,8 @@
 
 Row ids come from the first column of the tables. A test names the rows it covers in a comment `// covers: ID, ID`
 (Rust) or `# covers: ID, ID` (Python), or in `covers: [ID, ID]` (YAML cases). A test that names an unknown row is an
-error, and so is a row that is both covered and said to be not applicable.
+error, and so is a row that is both covered and said to be not applicable. The rows of first-forty.md must all be
+covered, and by tests against real Envoy.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ROOT / "tests" / "cases"
 NOT_APPLICABLE = LISTS / "not-applicable.md"
+# The list whose rows are all demanded, and where the tests are that count for it.
+DEMANDED, DEMANDED_IN = "first-forty", "tests/e2e/"
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+-\d+"
 ROW = re.compile(rf"^\| ({ID}) \| (.*) \|$", re.MULTILINE)
 COVERS = {
@@ -91,6 +94,11 @@ def main() -> int:
     mistakes = [f"{name}: no such row, named in {', '.join(covering[name])}" for name in covering if name not in known]
     mistakes += [f"{name}: no such row, named in not-applicable.md" for name in excluded if name not in known]
     mistakes += [f"{name}: not applicable, but covered by {covering[name][0]}" for name in excluded if name in covering]
+    for name, row in lists[DEMANDED].items():
+        if name not in covering and name not in excluded:
+            mistakes.append(f"{name}: no test in {DEMANDED_IN} names it: {title(row)}")
+        elsewhere = [path for path in covering.get(name, []) if not path.startswith(DEMANDED_IN)]
+        mistakes += [f"{name}: only tests in {DEMANDED_IN} count, but {path} names it" for path in elsewhere]
     for mistake in mistakes:
         print(f"error: {mistake}", file=sys.stderr)
     return 1 if mistakes else 0

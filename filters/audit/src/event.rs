@@ -140,11 +140,12 @@ fn request(line: &mut Line, facts: &Facts<'_>, with_path: bool) {
     line.text("method", method, 32);
     line.optional_text("operation", facts.operation, 192);
     if with_path || facts.operation.is_none() {
-        let path = match request.path() {
-            Ok(canonical) => redaction::path(canonical.as_str().as_bytes()),
-            Err(_) => redaction::path(request.target()),
-        };
-        line.text("path", &path, 512);
+        let canonical = request.path();
+        let path = canonical.map_or_else(
+            |_| redaction::without_query(request.target()),
+            |canonical| canonical.as_str().as_bytes(),
+        );
+        line.redacted_text("path", &redaction::path(path, MAX_PATH), path.len(), MAX_PATH);
     }
     line.optional_text("authority", Some(request.authority()).filter(|authority| !authority.is_empty()), 192);
     line.optional_text("trace_id", trace::trace_id(request.headers()), 32);
@@ -201,9 +202,16 @@ fn listed_headers(line: &mut Line, request: Option<&Request>, names: &[String]) 
     }
     line.object("headers", |line| {
         for name in present {
-            let values: Vec<_> =
-                headers.all(name.as_bytes()).map(|value| redaction::value(name, value)).collect();
-            line.named_text("headers", name, &values.join(&b", "[..]), 256);
+            let (mut text, mut len) = (Vec::new(), 0_usize);
+            for (place, value) in headers.all(name.as_bytes()).enumerate() {
+                let separator: &[u8] = if place == 0 { b"" } else { b", " };
+                len = len.saturating_add(separator.len()).saturating_add(value.len());
+                if text.len() <= MAX_HEADER {
+                    text.extend_from_slice(separator);
+                    text.extend(redaction::value(name, value, MAX_HEADER));
+                }
+            }
+            line.named_text("headers", name, &text, len, MAX_HEADER);
         }
     });
 }
@@ -225,6 +233,12 @@ const fn outcome(outcome: VerdictOutcome) -> &'static str {
         VerdictOutcome::Report => "report",
     }
 }
+
+/// How much of a path is written, in bytes.
+const MAX_PATH: usize = 512;
+
+/// How much of a header field is written, in bytes: all values of one name together.
+const MAX_HEADER: usize = 256;
 
 /// What stands for a fact that the proxy never learned.
 const UNKNOWN: &[u8] = b"unknown";

@@ -32,19 +32,24 @@ impl Line {
     ///
     /// A text that is cut ends in `…`; its original length in bytes is noted under its name.
     pub fn text(&mut self, name: &'static str, value: &[u8], max: usize) {
-        self.named_text(name, name, value, max);
+        self.named_text(name, name, value, value.len(), max);
+    }
+
+    /// The same for what is left of a text of `len` bytes.
+    pub fn redacted_text(&mut self, name: &'static str, value: &[u8], len: usize, max: usize) {
+        self.named_text(name, name, value, len, max);
     }
 
     /// The same for a member whose name is not a constant, in the object `note_under`.
-    pub fn named_text(&mut self, note_under: &'static str, name: &str, value: &[u8], max: usize) {
+    pub fn named_text(&mut self, note_under: &'static str, name: &str, value: &[u8], len: usize, max: usize) {
         let room = self.room().saturating_sub(name.len()).min(max);
         if room < MIN_TEXT.min(max) {
-            return self.note(note_under, value.len());
+            return self.note(note_under, len);
         }
         self.name(name);
         self.text.push('"');
         if !push_escaped(&mut self.text, value, room) {
-            self.note(note_under, value.len());
+            self.note(note_under, len);
         }
         self.text.push('"');
     }
@@ -187,7 +192,8 @@ fn push_escaped(out: &mut String, value: &[u8], max: usize) -> bool {
             Err(byte) => push_byte(out, byte),
         }
         if out.len().saturating_sub(start) > max {
-            out.truncate(fits_with_ellipsis);
+            // Not `truncate`, which may panic. It is a few characters at most.
+            while out.len() > fits_with_ellipsis && out.pop().is_some() {}
             out.push_str(ELLIPSIS);
             return false;
         }

@@ -22,6 +22,9 @@ pub const PROPERTY: &str = "portcullis.audit";
 /// The one final status below 200.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
+/// The longest property that an event is made of, in bytes: names of rules and operations, addresses, Envoy's details.
+const MAX_PROPERTY: usize = 4096;
+
 /// Reads and checks a configuration.
 ///
 /// # Errors
@@ -129,10 +132,8 @@ impl Audit {
         let details =
             if refused { None } else { text(host, &["response", "code_details"]) }.unwrap_or_default();
         let flagged = wants(Field::Flags) || (!refused && details != "via_upstream");
-        let peer =
-            policy.wants_source().then(|| host.property(&["source", "address"]).ok().flatten()).flatten();
-        let body =
-            |wanted: bool, path: &[&str]| if wanted { host.property(path).ok().flatten() } else { None };
+        let peer = policy.wants_source().then(|| property(host, &["source", "address"])).flatten();
+        let body = |wanted: bool, path: &[&str]| if wanted { property(host, path) } else { None };
         let upstream = body(wants(Field::Upstream), &["upstream", "address"]);
         let cluster = body(wants(Field::Upstream), &["xds", "cluster_name"]);
         let protocol = body(wants(Field::Protocol), &["request", "protocol"]);
@@ -174,15 +175,20 @@ impl Audit {
     }
 }
 
-/// A text property; none if it is absent or can't be read.
+/// A property; none if it is absent, can't be read, or is longer than any that belongs into an event.
+fn property(host: &dyn Host, path: &[&str]) -> Option<Vec<u8>> {
+    host.property(path).ok().flatten().filter(|bytes| bytes.len() <= MAX_PROPERTY)
+}
+
+/// A text property.
 fn text(host: &dyn Host, path: &[&str]) -> Option<String> {
-    let bytes = host.property(path).ok().flatten()?;
+    let bytes = property(host, path)?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// An integer property: eight bytes, little endian, never negative.
 fn number(host: &dyn Host, path: &[&str]) -> Option<u64> {
-    let bytes = host.property(path).ok().flatten()?;
+    let bytes = property(host, path)?;
     let number = i64::from_le_bytes(bytes.try_into().ok()?);
     u64::try_from(number).ok()
 }

@@ -1,6 +1,8 @@
 //! What of a path or a header value may be written: secrets and personal data are replaced where they can be
 //! recognized. Rather too much than too little: an operation's template loses nothing.
 
+use std::borrow::Cow;
+
 use portcullis_core::redact::is_sensitive_name;
 
 /// Letters and digits in a row, both kinds, that nobody writes by hand; a UUID has 12 at most.
@@ -11,12 +13,17 @@ const MIN_BASE64: usize = 32;
 
 /// The path of a request without its query, with segments that look like secrets replaced by `{jwt}`, `{token}`,
 /// `{email}`, `{secret}` and `{parameter}`.
+///
+/// Of a longer text than `max` bytes the end may be missing, but never so that it fits: what is never written need not
+/// be looked at, and a client decides how much that is.
 #[must_use]
-pub fn path(target: &[u8]) -> Vec<u8> {
-    let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
-    let mut out = Vec::with_capacity(path.len());
+pub fn path(target: &[u8], max: usize) -> Vec<u8> {
+    let mut out = Vec::new();
     let mut previous = None;
-    for segment in path.split(|byte| *byte == b'/') {
+    for segment in without_query(target).split(|byte| *byte == b'/') {
+        if out.len() > max {
+            break;
+        }
         if previous.is_some() {
             out.push(b'/');
         }
@@ -27,6 +34,12 @@ pub fn path(target: &[u8]) -> Vec<u8> {
         previous = Some(text);
     }
     out
+}
+
+/// What stands before the query and the fragment.
+#[must_use]
+pub fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
 }
 
 /// What to write instead of a path segment, if anything.
@@ -48,15 +61,18 @@ fn mask(previous: &str, segment: &str) -> Option<&'static str> {
     }
 }
 
-/// A header's value with JWTs, credentials, and what stands behind the path of a URL replaced.
+/// A header's value with JWTs, credentials, and what stands behind the path of a URL replaced. `max` as in [`path`].
 #[must_use]
-pub fn value(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn value(name: &str, bytes: &[u8], max: usize) -> Vec<u8> {
     if is_sensitive_name(name) {
         return b"{secret}".to_vec();
     }
-    let mut out = Vec::with_capacity(bytes.len());
+    let mut out = Vec::new();
     let mut after_scheme = false;
     for word in bytes.split_inclusive(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'"' | b'\'')) {
+        if out.len() > max {
+            break;
+        }
         let (text, end) = match word.split_last() {
             Some((last, text)) if matches!(last, b' ' | b'\t' | b',' | b';' | b'"' | b'\'') => {
                 (text, Some(*last))
@@ -71,7 +87,7 @@ pub fn value(name: &str, bytes: &[u8]) -> Vec<u8> {
             Ok(text) => {
                 after_scheme |=
                     ["bearer", "basic", "dpop"].iter().any(|scheme| scheme.eq_ignore_ascii_case(text));
-                out.extend_from_slice(word_without_secrets(text).as_bytes());
+                out.extend_from_slice(word_without_secrets(text, max).as_bytes());
             }
             // No token and no URL has such bytes.
             Err(_) => out.extend_from_slice(text),
@@ -81,26 +97,26 @@ pub fn value(name: &str, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn word_without_secrets(word: &str) -> String {
+fn word_without_secrets(word: &str, max: usize) -> Cow<'_, str> {
     if let Some((scheme, rest)) = word.split_once("://") {
         // `https://user:password@host/path?query#fragment`
         let (authority, target) =
             rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
-        return format!("{scheme}://{host}{}", lossy(&path(target.as_bytes())));
+        return format!("{scheme}://{host}{}", lossy(&path(target.as_bytes(), max))).into();
     }
     if word.starts_with('/') {
-        return lossy(&path(word.as_bytes())).into_owned();
+        return lossy(&path(word.as_bytes(), max)).into_owned().into();
     }
     match find_jwt(word).and_then(|start| word.get(..start)) {
-        Some(before) => format!("{before}{{jwt}}"),
-        None if is_random(word) => "{token}".to_owned(),
-        None => word.to_owned(),
+        Some(before) => format!("{before}{{jwt}}").into(),
+        None if is_random(word) => Cow::Borrowed("{token}"),
+        None => Cow::Borrowed(word),
     }
 }
 
 /// The path of text is text.
-fn lossy(path: &[u8]) -> std::borrow::Cow<'_, str> {
+fn lossy(path: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(path)
 }
 
@@ -137,6 +153,7 @@ mod tests {
 
     use super::*;
 
+    const ALL: usize = usize::MAX;
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
 
     // covers: AUD-RED-01, AUD-RED-04
@@ -168,9 +185,9 @@ mod tests {
             ("//host/path", "//host/path"),
             ("/a/\u{e4}?b", "/a/\u{e4}"),
         ] {
-            assert_eq!(String::from_utf8(path(target.as_bytes())).unwrap(), expected, "{target}");
+            assert_eq!(String::from_utf8(path(target.as_bytes(), ALL)).unwrap(), expected, "{target}");
         }
-        assert_eq!(path(b"/\xff/b?c"), b"/\xff/b");
+        assert_eq!(path(b"/\xff/b?c", ALL), b"/\xff/b");
     }
 
     // covers: AUD-RED-01, AUD-RED-05
@@ -190,17 +207,39 @@ mod tests {
             ("x-note", &format!("a={JWT}, b"), "a={jwt}, b"),
             ("x-note", "5f2d8a1b9c3e4d6f7a8b", "{token}"),
         ] {
-            assert_eq!(String::from_utf8(value(name, sent.as_bytes())).unwrap(), expected, "{name}: {sent}");
+            assert_eq!(
+                String::from_utf8(value(name, sent.as_bytes(), ALL)).unwrap(),
+                expected,
+                "{name}: {sent}"
+            );
         }
-        assert_eq!(value("x-note", b"\xff \xfe"), b"\xff \xfe");
+        assert_eq!(value("x-note", b"\xff \xfe", ALL), b"\xff \xfe");
+    }
+
+    // Once all 30,000 words of a header field were looked at, although 256 bytes of it are written.
+    #[test]
+    fn what_is_never_written_costs_nothing() {
+        assert_eq!(path("/1".repeat(30_000).as_bytes(), 512).len(), 514);
+        assert_eq!(value("x-note", "/a ".repeat(30_000).as_bytes(), 256).len(), 258);
     }
 
     proptest! {
         #[test]
+        fn what_is_written_does_not_depend_on_the_bound(text in "[a-z0-9/=@?. ]{0,60}", max in 0_usize..40) {
+            for (all, cut) in [
+                (path(text.as_bytes(), ALL), path(text.as_bytes(), max)),
+                (value("x-note", text.as_bytes(), ALL), value("x-note", text.as_bytes(), max)),
+            ] {
+                prop_assert!(all.starts_with(&cut));
+                prop_assert!(cut.len() > max || cut == all);
+            }
+        }
+
+        #[test]
         fn a_jwt_never_survives(before in "[a-z/=?&. ]{0,10}", after in "[a-z/?&. ]{0,10}") {
             let text = format!("{before}{JWT}{after}");
             let signature = "c2lnbmF0dXJl";
-            for redacted in [path(text.as_bytes()), value("x-note", text.as_bytes())] {
+            for redacted in [path(text.as_bytes(), ALL), value("x-note", text.as_bytes(), ALL)] {
                 prop_assert!(!String::from_utf8(redacted).unwrap().contains(signature));
             }
         }

@@ -35,7 +35,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    // covers: AUD-FLD-08
+    // covers: AUD-FLD-08, HOST-TRAP-08
     #[test]
     fn instants_are_utc() {
         for (milliseconds, expected) in [

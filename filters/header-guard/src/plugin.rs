@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use portcullis_core::headers::Headers;
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Flow, Request, Response, client};
 use portcullis_host::{Ctx, Filter, Host, Needs, Plugin};
@@ -14,11 +15,11 @@ use crate::policy::{Edit, Peer, Policy, is_secure};
 /// [`ConfigError`] with the path of the first mistake.
 pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
     let policy = Policy::load(configuration)?;
-    Ok(Rc::new(HeaderGuard { policy: Rc::new(policy) }))
+    Ok(Rc::new(HeaderGuard { policy }))
 }
 
 struct HeaderGuard {
-    policy: Rc<Policy>,
+    policy: Policy,
 }
 
 impl Plugin for HeaderGuard {
@@ -31,27 +32,32 @@ impl Plugin for HeaderGuard {
     }
 
     fn needs(&self) -> Needs {
-        Needs { response_headers: true, ..Needs::default() }
+        Needs { request_trailers: true, response_headers: true, ..Needs::default() }
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
-        Box::new(Stream { policy: Rc::clone(&self.policy), peer: Peer::default() })
+        Box::new(Stream { plugin: self, peer: Peer::default() })
     }
 }
 
 struct Stream {
-    policy: Rc<Policy>,
+    plugin: Rc<HeaderGuard>,
     peer: Peer,
 }
 
 impl Filter for Stream {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
         let host = ctx.host();
-        self.peer = self.policy.peer(|| client::parse_peer(&host.property(&["source", "address"]).ok()??));
-        match self.policy.judge(request, self.peer, &mut |edit| apply(edit, ctx)) {
+        self.peer =
+            self.plugin.policy.peer(|| client::parse_peer(&host.property(&["source", "address"]).ok()??));
+        match self.plugin.policy.judge(request, self.peer, &mut |edit| apply(edit, ctx)) {
             Some((mode, denial)) => ctx.decide(mode, denial),
             None => Flow::Continue,
         }
+    }
+
+    fn on_request_trailers(&mut self, trailers: &Headers, ctx: &mut Ctx<'_>) {
+        self.plugin.policy.clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
     }
 
     fn on_response_headers(&mut self, request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {
@@ -61,7 +67,7 @@ impl Filter for Stream {
                 ctx.host().property(&["connection", "tls_version"]).is_ok_and(|version| version.is_some())
             }
         };
-        self.policy.harden(response, secure, &mut |edit| apply(edit, ctx));
+        self.plugin.policy.harden(response, secure, &mut |edit| apply(edit, ctx));
     }
 }
 

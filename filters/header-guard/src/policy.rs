@@ -120,11 +120,19 @@ impl Policy {
         if let Err(denial) = self.limits.check(request) {
             return Some((Mode::Enforce, denial));
         }
-        let rules = match (peer, &self.proxies) {
+        self.rules(peer).inspect(request, edit).map(|denial| (self.mode, denial))
+    }
+
+    /// Removes what this peer may not send behind a body.
+    pub fn clear_trailers(&self, trailers: &Headers, peer: Peer, edit: &mut dyn FnMut(Edit<'_>)) {
+        self.rules(peer).clear_trailers(trailers, edit);
+    }
+
+    const fn rules(&self, peer: Peer) -> &Rules {
+        match (peer, &self.proxies) {
             (Peer::TrustedProxy, Some((_, rules))) => rules,
             (Peer::Stranger, _) | (Peer::TrustedProxy, None) => &self.strangers,
-        };
-        rules.inspect(request, edit).map(|denial| (self.mode, denial))
+        }
     }
 
     /// Hardens a response to a client that came over TLS (`secure`) or not.

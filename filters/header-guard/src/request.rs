@@ -108,6 +108,8 @@ impl Met {
 #[derive(Debug)]
 pub struct Rules {
     table: NameTable<Treatment>,
+    /// What this peer may send although a list names it, and may send as a trailer.
+    kept: Vec<Pattern>,
 }
 
 impl Rules {
@@ -142,8 +144,10 @@ impl Rules {
                 table.change(&Pattern::Exact(name.into()), |treatment| *treatment = own);
             }
         }
-        let kept = keep.into_iter().chain(trusted.unwrap_or_default().iter().cloned());
-        let mut operators: Vec<(Pattern, bool)> = kept.map(|pattern| (pattern, false)).collect();
+        let kept: Vec<Pattern> =
+            keep.into_iter().chain(trusted.unwrap_or_default().iter().cloned()).collect();
+        let mut operators: Vec<(Pattern, bool)> =
+            kept.iter().map(|pattern| (pattern.clone(), false)).collect();
         operators.extend(remove.into_iter().map(|pattern| (pattern, true)));
         // The wide before the narrow, so that the narrow has the last word.
         operators.sort();
@@ -156,7 +160,20 @@ impl Rules {
                     .filter(|special| !matches!(special, Special::ForwardedFor | Special::ForwardedProto));
             });
         }
-        Ok(Self { table: table.build() })
+        Ok(Self { table: table.build(), kept })
+    }
+
+    /// Removes every trailer that the operator does not name under `keep`: nobody judges trailers, and a recipient
+    /// that merges them into the head would believe them (RFC 9110 section 6.5.1). What frames and routes a request
+    /// is never one.
+    pub fn clear_trailers(&self, trailers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+        for (name, _) in trailers.iter() {
+            let pattern = Pattern::Exact(name.to_vec());
+            let kept = self.kept.iter().any(|kept| kept.covers(&pattern));
+            if !kept || INDISPENSABLE.contains(&name) {
+                edit(Edit::Remove(name));
+            }
+        }
     }
 
     /// Looks at every field of a request once. The edits remove and rewrite what this peer may not say; the denial

@@ -28,7 +28,7 @@ pub fn token(headers: &Headers) -> Result<&[u8], Refusal> {
 mod tests {
     use super::*;
 
-    // covers: JWT-LOC-03
+    // covers: JWT-LOC-03, HOST-SDK-14
     #[test]
     fn one_field_one_scheme_one_space() {
         for (name, values, expected) in [

@@ -1,7 +1,8 @@
 //! Verified tokens that were seen before, in bounded memory.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::mem;
 
 /// A map from whole tokens to what they proved.
 ///
@@ -10,7 +11,6 @@ use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 ///
 /// Two halves make eviction cheap: when the young half is full it becomes the old one, and what was old is
 /// forgotten. A hit in the old half moves the token to the young one.
-#[derive(Debug)]
 pub struct TokenCache<V> {
     young: HashMap<Box<[u8]>, V, TailState>,
     old: HashMap<Box<[u8]>, V, TailState>,
@@ -20,12 +20,13 @@ pub struct TokenCache<V> {
 }
 
 impl<V: Clone> TokenCache<V> {
-    /// A cache of at most so many entries and bytes (see [`cost`]).
+    /// A cache of at most so many entries (with fewer than two the last two) and bytes (see [`cost`]). The seed has to
+    /// be secret.
     #[must_use]
-    pub fn new(entries: usize, bytes: usize) -> Self {
+    pub fn new(entries: usize, bytes: usize, seed: [u8; 16]) -> Self {
         Self {
-            young: HashMap::default(),
-            old: HashMap::default(),
+            young: HashMap::with_hasher(TailState(seed)),
+            old: HashMap::with_hasher(TailState(seed)),
             young_bytes: 0,
             half_entries: entries / 2,
             half_bytes: bytes / 2,
@@ -70,7 +71,8 @@ impl<V: Clone> TokenCache<V> {
     fn insert_boxed(&mut self, token: Box<[u8]>, value: V) {
         let bytes = self.young_bytes.saturating_add(cost(&token));
         if self.young.len() >= self.half_entries || bytes > self.half_bytes {
-            self.old = std::mem::take(&mut self.young);
+            mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
             self.young_bytes = 0;
         }
         self.young_bytes = self.young_bytes.saturating_add(cost(&token));
@@ -85,9 +87,9 @@ pub const fn cost(token: &[u8]) -> usize {
 }
 
 /// Hashes only the end of a token, which saves most of the time of a look-up: signatures are as good as random
-/// there, and the bytes before are compared anyway. Seeded, so that nobody can choose where tokens fall.
-#[derive(Debug, Default)]
-struct TailState(RandomState);
+/// there, and the bytes before are compared anyway. Seeded, so that nobody can choose where tokens fall; not by
+/// `RandomState`, which traps where the proxy has no randomness.
+struct TailState([u8; 16]);
 
 /// See [`TailState`].
 struct TailHasher(DefaultHasher);
@@ -99,7 +101,9 @@ impl BuildHasher for TailState {
     type Hasher = TailHasher;
 
     fn build_hasher(&self) -> TailHasher {
-        TailHasher(self.0.build_hasher())
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.0);
+        TailHasher(hasher)
     }
 }
 
@@ -120,7 +124,7 @@ mod tests {
     // covers: JWT-CPU-02
     #[test]
     fn only_the_same_bytes_are_the_same_token() {
-        let mut cache = TokenCache::new(10, usize::MAX);
+        let mut cache = TokenCache::new(10, usize::MAX, [7; 16]);
         cache.insert(b"head.aaaa.tail", 1);
         for other in [&b"head.aaab.tail"[..], b"head.aaaa.tail ", b"head.aaaa.tai", b""] {
             assert_eq!(cache.get(other), None);
@@ -134,10 +138,18 @@ mod tests {
         assert_eq!(cache.get(b"head.aaaa.tail"), None);
     }
 
+    // covers: HOST-CTX-08
+    #[test]
+    fn nobody_knows_where_a_token_falls() {
+        let places: std::collections::BTreeSet<u64> =
+            (0..8).map(|seed| TailState([seed; 16]).hash_one(b"a token")).collect();
+        assert!(places.len() > 1, "a hash without a seed");
+    }
+
     // covers: JWT-CPU-04
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
-        let mut cache = TokenCache::new(100, 60_000);
+        let mut cache = TokenCache::new(100, 60_000, [7; 16]);
         cache.insert(b"often", 0);
         for number in 0..100_000_u32 {
             cache.insert(&number.to_be_bytes(), number);

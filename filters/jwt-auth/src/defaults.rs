@@ -81,9 +81,6 @@ pub const MAX_MAX_STALE: TimeSpan = TimeSpan::from_secs(7 * 24 * 3600);
 /// Requests of one worker that may wait for keys at the same time; each holds a connection and its buffers.
 pub const MAX_WAITING: u32 = 1_000;
 
-/// Longest that a request waits for keys, whatever happens to the fetch: the longest timeout, and two seconds to notice.
-pub const MAX_WAIT: std::time::Duration = std::time::Duration::from_secs(32);
-
 /// How often key sets are looked after. One tick costs a read of 25 bytes per provider, and requests that wait for
 /// another worker's fetch go on at a tick.
 pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! A provider's keys at run time: where they come from, how old they may be, who fetches them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_core::UnixTime;
@@ -16,7 +16,7 @@ pub struct KeySource {
     name: String,
     algorithms: Vec<Algorithm>,
     remote: Option<RemoteKeys>,
-    keys: RefCell<Option<Rc<KeySet>>>,
+    keys: Cell<Option<Rc<KeySet>>>,
     /// Counts the sets that differed, so that what was verified with another one is not believed.
     generation: Cell<u64>,
     meters: Meters,
@@ -62,7 +62,7 @@ impl KeySource {
             name: provider.name.clone(),
             algorithms,
             remote,
-            keys: RefCell::new(keys),
+            keys: Cell::new(keys),
             generation: Cell::new(0),
             meters: Meters::default(),
         }
@@ -72,7 +72,14 @@ impl KeySource {
     #[must_use]
     pub fn current(&self, now: UnixTime) -> Option<(Rc<KeySet>, u64)> {
         let generation = self.generation(now)?;
-        Some((Rc::clone(self.keys.borrow().as_ref()?), generation))
+        Some((self.keys()?, generation))
+    }
+
+    /// The set in use: taken out and put back, since a `RefCell` could be found in use, which is a panic.
+    fn keys(&self) -> Option<Rc<KeySet>> {
+        let keys = self.keys.take();
+        self.keys.set(keys.clone());
+        keys
     }
 
     /// The generation of the set that may be used, for what was verified before.
@@ -94,8 +101,8 @@ impl KeySource {
     pub fn start(&self, host: &dyn Host) {
         self.meters.start(&self.name, host);
         let Some(remote) = &self.remote else {
-            if let Some(keys) = self.keys.borrow().as_deref() {
-                self.report(keys, host);
+            if let Some(keys) = self.keys() {
+                self.report(&keys, host);
             }
             return;
         };
@@ -134,7 +141,10 @@ impl KeySource {
         let begun = schedule.begun(now, timing);
         match write(host, &remote.schedule_key, &begun.encode(), shared.as_ref()) {
             // Another worker was faster; it fetches.
-            Err(SharedDataError::Conflict) => return Wanted::Pending,
+            Err(SharedDataError::Conflict) => {
+                let (changed, _) = self.look(remote, host);
+                return if changed { Wanted::Changed } else { Wanted::Pending };
+            }
             // Without shared data each worker fetches for itself.
             Ok(()) | Err(SharedDataError::Host(_)) => remote.schedule.set(begun),
         }
@@ -151,11 +161,12 @@ impl KeySource {
         }
     }
 
-    /// Whether someone's fetch is in flight, by what this worker saw last.
+    /// When the fetch began that is in flight, here or on another worker, by what this worker saw last.
     #[must_use]
-    pub fn is_pending(&self, now: UnixTime) -> bool {
-        let remote = self.remote.as_ref();
-        remote.is_some_and(|remote| remote.schedule.get().is_pending(now, &remote.remote.timing))
+    pub fn fetching_since(&self, now: UnixTime) -> Option<UnixTime> {
+        let remote = self.remote.as_ref()?;
+        let schedule = remote.schedule.get();
+        schedule.is_pending(now, &remote.remote.timing).then(|| schedule.attempted())
     }
 
     /// The answer to a fetch of this source; others are not looked at.
@@ -219,12 +230,12 @@ impl KeySource {
 
     fn replace(&self, keys: KeySet, host: &dyn Host) {
         // The same keys again: what was verified with them still holds.
-        if self.keys.borrow().as_deref() == Some(&keys) {
+        if self.keys().as_deref() == Some(&keys) {
             return self.meters.usable(keys.keys().len(), host);
         }
         self.report(&keys, host);
         self.generation.set(self.generation.get().wrapping_add(1));
-        *self.keys.borrow_mut() = Some(Rc::new(keys));
+        self.keys.set(Some(Rc::new(keys)));
     }
 
     fn report(&self, keys: &KeySet, host: &dyn Host) {

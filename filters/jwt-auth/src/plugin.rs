@@ -23,12 +23,15 @@ use crate::{bearer, defaults, output};
 ///
 /// # Errors
 /// [`ConfigError`] with the path of the first mistake.
-pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
+pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
     let policy = Policy::try_from(config::load::<Config>(configuration)?)?;
+    let mut seed = [0; 16];
+    // Without a secret seed many tokens could be made to fall into one place: then only the last two are remembered.
+    let entries = host.random(&mut seed).map_or(0, |()| defaults::CACHE_ENTRIES);
     Ok(Rc::new(JwtAuth {
         sources: policy.providers().iter().map(KeySource::new).collect(),
         policy,
-        cache: RefCell::new(TokenCache::new(defaults::CACHE_ENTRIES, defaults::CACHE_BYTES)),
+        cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
         native: Cell::new(false),
         waiting: Cell::new(0),
     }))
@@ -137,7 +140,7 @@ impl JwtAuth {
 
     /// A token that was verified before, judged by the clock and the keys of now.
     fn recall(&self, token: &[u8], now: UnixTime) -> Option<Result<Rc<Accepted>, Rejection>> {
-        let mut cache = self.cache.borrow_mut();
+        let mut cache = self.cache.try_borrow_mut().ok()?;
         let (generation, accepted) = cache.get(token)?;
         if self.sources.get(accepted.provider)?.generation(now) != Some(generation) {
             cache.remove(token);
@@ -162,7 +165,9 @@ impl JwtAuth {
             rejection => refused(rejection),
         })?;
         let accepted = Rc::new(self.policy.accept(provider, verified).map_err(refused)?);
-        self.cache.borrow_mut().insert(token, (generation, Rc::clone(&accepted)));
+        if let Ok(mut cache) = self.cache.try_borrow_mut() {
+            cache.insert(token, (generation, Rc::clone(&accepted)));
+        }
         Ok(accepted)
     }
 
@@ -197,22 +202,25 @@ struct JwtFilter {
 struct Place {
     plugin: Rc<JwtAuth>,
     provider: usize,
-    since: UnixTime,
+    /// When the fetch that it waits for began.
+    fetch: UnixTime,
 }
 
 impl Place {
-    fn take(plugin: &Rc<JwtAuth>, provider: usize, since: UnixTime) -> Option<Self> {
+    fn take(plugin: &Rc<JwtAuth>, provider: usize, fetch: UnixTime) -> Option<Self> {
         let taken = plugin.waiting.get();
         if taken >= defaults::MAX_WAITING {
             return None;
         }
         plugin.waiting.set(taken.saturating_add(1));
-        Some(Self { plugin: Rc::clone(plugin), provider, since })
+        Some(Self { plugin: Rc::clone(plugin), provider, fetch })
     }
 
-    /// Whether the keys may still come. A fetch has a deadline, but others may follow it at once.
-    fn is_patient(&self, now: UnixTime) -> bool {
-        now.since(self.since) < defaults::MAX_WAIT
+    /// Whether that fetch is still in flight. Another one that followed it at once is not waited for: each has its
+    /// deadline, and a provider that hangs would hold a request for all of them.
+    fn may_hope(&self, now: UnixTime) -> bool {
+        let source = self.plugin.sources.get(self.provider);
+        source.and_then(|source| source.fetching_since(now)) == Some(self.fetch)
     }
 }
 
@@ -233,9 +241,8 @@ impl Filter for JwtFilter {
 
     fn on_resume(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
         if let (Some(place), Ok(now)) = (&self.waiting, ctx.host().now()) {
-            let source = self.plugin.sources.get(place.provider);
             // Another provider's answer, or a tick: the token need not be read again.
-            if place.is_patient(now) && source.is_some_and(|source| source.is_pending(now)) {
+            if place.may_hope(now) {
                 return Flow::Wait;
             }
         }
@@ -277,8 +284,9 @@ impl JwtFilter {
         if self.waiting.is_some() {
             return false;
         }
-        let now = ctx.host().now().ok();
-        self.waiting = now.and_then(|now| Place::take(&self.plugin, provider, now));
+        let source = self.plugin.sources.get(provider);
+        let fetch = ctx.host().now().ok().zip(source).and_then(|(now, source)| source.fetching_since(now));
+        self.waiting = fetch.and_then(|fetch| Place::take(&self.plugin, provider, fetch));
         self.waiting.is_some()
     }
 }

@@ -74,6 +74,12 @@ impl Schedule {
         [&[FORMAT, self.failures], times.as_flattened()].concat()
     }
 
+    /// When the last fetch began.
+    #[must_use]
+    pub const fn attempted(&self) -> UnixTime {
+        self.attempted
+    }
+
     /// When the last set was stored; zero for never.
     #[must_use]
     pub const fn stored(&self) -> UnixTime {
@@ -99,7 +105,9 @@ impl Schedule {
         match need {
             Need::Refresh => {
                 let (time, wait) = self.next(timing);
-                long_ago(time, wait.saturating_sub(wait.mul_f64(f64::from(jitter) / 1024.0)))
+                let part = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX) / 1024;
+                let earlier = Duration::from_nanos(part.saturating_mul(jitter.into()));
+                long_ago(time, wait.saturating_sub(earlier))
             }
             Need::UnknownKey => long_ago(self.attempted, timing.min_refetch),
         }
@@ -204,13 +212,18 @@ mod tests {
     }
 
     proptest! {
+        // covers: HOST-TRAP-08
         #[test]
         fn the_shared_value_reads_back(times in any::<[u64; 3]>(), failures in any::<u8>(), now in any::<u64>()) {
             let [attempted, lease, stored] = times.map(UnixTime::from_nanos);
             let schedule = Schedule { attempted, lease, stored, failures };
             prop_assert_eq!(Schedule::decode(&schedule.encode()), Some(schedule));
             let now = UnixTime::from_nanos(now);
-            let _ = (schedule.is_due(Need::Refresh, now, &TIMING, 255), schedule.retry_after(now, &TIMING));
+            let begun = schedule.begun(now, &TIMING);
+            for schedule in [schedule, begun, begun.failed(), begun.succeeded(now)] {
+                prop_assert!((1..=60).contains(&schedule.retry_after(now, &TIMING)));
+                let _ = (schedule.is_due(Need::Refresh, now, &TIMING, 255), schedule.is_pending(now, &TIMING));
+            }
         }
 
         #[test]

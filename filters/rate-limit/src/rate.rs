@@ -208,6 +208,31 @@ mod tests {
         assert_eq!(rate.remaining(bucket, NOW), 0);
     }
 
+    // covers: HOST-TRAP-08
+    #[test]
+    fn at_the_limits_of_its_numbers_a_bucket_never_gives_more_than_its_burst() {
+        let year = Rate::MAX_FILL.as_secs();
+        for (name, requests, per_secs, burst) in [
+            ("all at once", u32::MAX, 1, u32::MAX),
+            ("one in the longest time", 1, year, 1),
+            ("as many as can be in the longest time", u32::MAX, year, u32::MAX),
+            ("a burst that takes the longest time", 365, year, 365),
+        ] {
+            let rate = rate(requests, per_secs, burst);
+            for now in [0, 1, NOW, u64::MAX - 1, u64::MAX] {
+                for nanos in [0, 1, NOW, u64::MAX - 1, u64::MAX] {
+                    for fraction in [0, requests - 1, u32::MAX] {
+                        let mut bucket = FullAt { nanos, fraction };
+                        let given = admitted(&rate, &mut bucket, now, 500);
+                        assert!(given <= burst, "{name}: {given} at {now} of {nanos}, {fraction}");
+                        assert!(rate.remaining(bucket, now) <= burst, "{name}");
+                        let _ = rate.until_full(bucket, now);
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_bucket_that_takes_over_a_year_to_fill_is_refused() {
         let count = |n| NonZeroU32::new(n).unwrap();

@@ -70,7 +70,7 @@ impl Document {
     /// Two equal `$anchor`s.
     pub fn of(root: Value, version: Version) -> Result<Self, ConfigError> {
         let mut anchors = BTreeMap::new();
-        find_anchors(&root, &mut String::new(), &mut anchors)?;
+        find_anchors(&root, "", &mut anchors)?;
         Ok(Self { root, version, anchors })
     }
 
@@ -250,21 +250,18 @@ fn percent_decode(text: &str) -> Option<String> {
 /// Recursion is bounded by the depth of a configuration document.
 fn find_anchors(
     value: &Value,
-    pointer: &mut String,
+    pointer: &str,
     anchors: &mut BTreeMap<String, String>,
 ) -> Result<(), ConfigError> {
-    let length = pointer.len();
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                pointer.push_str(&format!("/{index}"));
-                find_anchors(item, pointer, anchors)?;
-                pointer.truncate(length);
+                find_anchors(item, &format!("{pointer}/{index}"), anchors)?;
             }
         }
         Value::Object(members) => {
             if let Some(Value::String(name)) = members.get("$anchor")
-                && anchors.insert(name.clone(), pointer.clone()).is_some()
+                && anchors.insert(name.clone(), pointer.to_owned()).is_some()
             {
                 let problem = format!("expected each `$anchor` once, found `{name}` twice");
                 return Err(ConfigError::new(format!("document#{pointer}"), problem));
@@ -274,10 +271,7 @@ fn find_anchors(
                 if matches!(name.as_str(), "example" | "examples" | "default" | "enum" | "const") {
                     continue;
                 }
-                pointer.push('/');
-                pointer.push_str(&escape(name));
-                find_anchors(member, pointer, anchors)?;
-                pointer.truncate(length);
+                find_anchors(member, &format!("{pointer}/{}", escape(name)), anchors)?;
             }
         }
         _ => {}

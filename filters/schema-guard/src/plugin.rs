@@ -24,11 +24,11 @@ pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>
     if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
         host.log(Level::Warn, &format!("schema-guard: {more} more like these"));
     }
-    Ok(Rc::new(SchemaGuard { policy: Rc::new(policy) }))
+    Ok(Rc::new(SchemaGuard { policy }))
 }
 
 struct SchemaGuard {
-    policy: Rc<Policy>,
+    policy: Policy,
 }
 
 impl Plugin for SchemaGuard {
@@ -41,12 +41,12 @@ impl Plugin for SchemaGuard {
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
-        Box::new(Guard { policy: Rc::clone(&self.policy), waiting: None })
+        Box::new(Guard { plugin: self, waiting: None })
     }
 }
 
 struct Guard {
-    policy: Rc<Policy>,
+    plugin: Rc<SchemaGuard>,
     waiting: Option<Waiting>,
 }
 
@@ -59,7 +59,7 @@ struct Waiting {
 
 impl Filter for Guard {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
-        let head = self.policy.check_head(request);
+        let head = self.plugin.policy.check_head(request);
         if let Some(operation) = head.operation {
             ctx.set_operation(operation);
         }
@@ -67,7 +67,7 @@ impl Filter for Guard {
             Ok(Next::Pass) => Flow::Continue,
             Ok(Next::Body(check)) => {
                 self.waiting = Some(Waiting { check, mode: head.mode, rule: head.rule.map(str::to_owned) });
-                Flow::NeedBody { limit: self.policy.max_body() }
+                Flow::NeedBody { limit: self.plugin.policy.max_body() }
             }
             Err(denial) => ctx.decide(head.mode, with_rule(denial, head.rule)),
         }
@@ -77,7 +77,7 @@ impl Filter for Guard {
         let Some(waiting) = self.waiting.take() else {
             return Denial::unavailable(portcullis_core::Reason("host.unexpected_callback")).into();
         };
-        match self.policy.check_body(waiting.check, body) {
+        match self.plugin.policy.check_body(waiting.check, body) {
             Ok(()) => Flow::Continue,
             Err(denial) => ctx.decide(waiting.mode, with_rule(denial, waiting.rule.as_deref())),
         }

@@ -268,6 +268,27 @@ mod tests {
         assert_eq!(Headers::from_pairs(vec![0xff; 64]), Err(TruncatedPairs));
     }
 
+    // covers: HOST-TRAP-08
+    #[test]
+    fn lengths_at_the_end_of_32_bits_are_refused() {
+        let largest = u32::MAX;
+        for (count, name_len, value_len) in [
+            (largest, 0, 0),
+            (largest / 8, 0, 0),
+            (largest / 8 + 1, 0, 0),
+            (1, largest, 0),
+            (1, 0, largest),
+            (1, largest, largest),
+            (1, largest - 12, 12),
+            (2, 0, largest - 1),
+        ] {
+            let mut pairs: Vec<u8> =
+                [count, name_len, value_len, 0, 0].into_iter().flat_map(u32::to_le_bytes).collect();
+            pairs.extend_from_slice(b"name\0value\0");
+            assert_eq!(Headers::from_pairs(pairs), Err(TruncatedPairs), "{count} {name_len} {value_len}");
+        }
+    }
+
     #[test]
     fn duplicates_are_visible() {
         let headers = sample();

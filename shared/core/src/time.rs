@@ -60,11 +60,21 @@ impl UnixTime {
 mod tests {
     use super::*;
 
+    // covers: HOST-TRAP-08, HOST-CTX-10
     #[test]
-    fn differences_never_underflow() {
+    fn differences_never_underflow_and_sums_never_overflow() {
         let (early, late) = (UnixTime::from_secs(10), UnixTime::from_secs(12));
         assert_eq!(late.since(early), Duration::from_secs(2));
         assert_eq!(early.since(late), Duration::ZERO);
-        assert_eq!(UnixTime::from_nanos(u64::MAX).plus(Duration::MAX).as_nanos(), u64::MAX);
+        let (first, last) = (UnixTime::default(), UnixTime::from_nanos(u64::MAX));
+        for (name, found, expected) in [
+            ("the longest sum", last.plus(Duration::MAX), last),
+            ("seconds that do not fit", UnixTime::from_secs(u64::MAX), last),
+            ("the first second that does not fit", UnixTime::from_secs(18_446_744_074), last),
+            ("a sum of one nanosecond too many", last.plus(Duration::from_nanos(1)), last),
+        ] {
+            assert_eq!(found, expected, "{name}");
+        }
+        assert_eq!((first.since(last), last.since(first)), (Duration::ZERO, Duration::from_nanos(u64::MAX)));
     }
 }

@@ -39,6 +39,7 @@ impl Chain {
     #[must_use]
     pub fn new(plugins: Vec<Rc<dyn Plugin>>, publish: bool) -> Self {
         let needs = plugins.iter().map(|plugin| plugin.needs()).fold(Needs::default(), |all, one| Needs {
+            request_trailers: all.request_trailers || one.request_trailers,
             response_headers: all.response_headers || one.response_headers,
             log: all.log || one.log,
         });
@@ -77,8 +78,9 @@ impl Chain {
             let Some(period) = link.plugin.tick_period() else {
                 continue;
             };
-            // A clock that stepped back must not stop the ticks.
+            // A clock that stepped back must not stop the ticks until it is where it was.
             let last = link.last_tick.get().min(now);
+            link.last_tick.set(last);
             // Timers fire a little early or late; half a period of tolerance keeps every beat.
             if now.since(last).saturating_mul(2) >= period {
                 link.last_tick.set(now);

@@ -53,6 +53,8 @@ pub struct RecordedCall {
 pub struct FakeHost {
     /// The clock; none for a host without one.
     pub time: Cell<Option<UnixTime>>,
+    /// How far it moves whenever it is read, in nanoseconds; backwards, too.
+    pub time_step: Cell<i64>,
     /// Properties by their path joined with `.`; filter state lands here too.
     pub properties: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Shared data with versions.
@@ -63,6 +65,8 @@ pub struct FakeHost {
     pub functions: RefCell<BTreeMap<String, ForeignFunction>>,
     /// Header maps of the current stream.
     pub request_headers: RefCell<Headers>,
+    /// The request's trailers.
+    pub request_trailers: RefCell<Headers>,
     /// The response's header map.
     pub response_headers: RefCell<Headers>,
     /// The request's body so far.
@@ -113,6 +117,7 @@ impl FakeHost {
     fn map(&self, direction: Direction) -> &RefCell<Headers> {
         match direction {
             Direction::Request => &self.request_headers,
+            Direction::RequestTrailers => &self.request_trailers,
             Direction::Response => &self.response_headers,
         }
     }
@@ -122,7 +127,10 @@ impl Host for FakeHost {
     fn now(&self) -> Result<UnixTime, HostError> {
         const CALL: &str = "proxy_get_current_time_nanoseconds";
         self.check(CALL)?;
-        self.time.get().ok_or(HostError { call: CALL, status: 10 })
+        let now = self.time.get().ok_or(HostError { call: CALL, status: 10 })?;
+        let next = now.as_nanos().saturating_add_signed(self.time_step.get());
+        self.time.set(Some(UnixTime::from_nanos(next)));
+        Ok(now)
     }
 
     fn log(&self, _level: Level, message: &str) {
@@ -324,7 +332,7 @@ impl FakeProxy {
         Self { host, chain: Rc::new(chain), verdicts: RefCell::default() }
     }
 
-    /// A new request, to drive callback by callback.
+    /// A stream before its first callback, for tests that choose the callbacks themselves.
     #[must_use]
     pub fn stream(&self) -> Stream {
         Stream::new(Rc::clone(&self.chain))

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_core::headers::Headers;
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Flow, Reason, Request, Response};
 
@@ -19,6 +20,8 @@ pub type Configure = fn(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn 
 /// Which callbacks a plugin needs besides `on_request_headers`. What is not needed costs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// `on_request_trailers`.
+    pub request_trailers: bool,
     /// `on_response_headers`.
     pub response_headers: bool,
     /// `on_log`.
@@ -79,6 +82,10 @@ pub trait Filter {
     fn on_resume(&mut self, _request: &Request, _ctx: &mut Ctx<'_>) -> Flow {
         Denial::unavailable(Reason("host.unexpected_callback")).into()
     }
+
+    /// The fields behind the body of a request that passes; edits go through `ctx`. No decision may rest on them: most
+    /// requests have none, and the head has gone on already when nobody needed the body.
+    fn on_request_trailers(&mut self, _trailers: &Headers, _ctx: &mut Ctx<'_>) {}
 
     /// The head of a response, of the upstream or a local reply; edits go through `ctx`. Comes again after an
     /// interim response. The request is none when this filter never saw one.

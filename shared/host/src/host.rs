@@ -15,6 +15,13 @@ pub struct HostError {
     pub status: u32,
 }
 
+impl HostError {
+    /// A result that is less than was announced.
+    pub(crate) const fn incomplete(call: &'static str) -> Self {
+        Self { call, status: crate::abi::INTERNAL_FAILURE }
+    }
+}
+
 /// Log levels of the proxy (proxy-wasm ABI `proxy_log_level_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -118,7 +125,7 @@ pub trait Host {
     fn now(&self) -> Result<UnixTime, HostError>;
 
     /// Writes a line to the proxy's log. `message` must not hold request data, tokens or keys; control characters
-    /// are escaped.
+    /// are escaped. A worker writes 100 lines at once and then one a second; the next line says how many it left out.
     fn log(&self, level: Level, message: &str);
 
     /// A property of the request, the connection or the proxy, as raw bytes (Envoy's "attributes"; integers are 8

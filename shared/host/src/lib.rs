@@ -18,6 +18,7 @@ mod exports;
 pub mod fake;
 pub mod filter;
 pub mod host;
+mod log_limit;
 mod memory;
 mod proxy;
 pub mod runtime;

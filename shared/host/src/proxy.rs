@@ -15,12 +15,14 @@ use crate::host::{
     CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
     Version,
 };
+use crate::log_limit::LogLimit;
 use crate::memory;
 use crate::stream_host::{Direction, StreamHost};
 
 /// Header maps of the ABI (`proxy_map_type_t`).
 mod map {
     pub const REQUEST: u32 = 0;
+    pub const REQUEST_TRAILERS: u32 = 1;
     pub const RESPONSE: u32 = 2;
     pub const HTTP_CALL_RESPONSE: u32 = 6;
 }
@@ -40,6 +42,14 @@ const MAX_BULK_FIELDS: usize = 1024;
 const MAX_BULK_BYTES: usize = 1024 * 1024 - 16 * 1024;
 /// Up to here single edits cost less than one bulk write (measured: about 1 us an edit against 4 us).
 const MAX_SINGLE_EDITS: usize = 3;
+
+thread_local! {
+    /// One for all plugins of the worker's VM: they write to the same log.
+    static LOG_LIMIT: Cell<LogLimit> = const { Cell::new(LogLimit::new()) };
+}
+
+/// How often the way back to a stream's own context is tried.
+const TRIES: u32 = 3;
 
 /// What the runtime learns from the callouts of one callback.
 pub type StartedCalls = Vec<(CallId, usize)>;
@@ -92,6 +102,20 @@ impl Proxy {
         buffer_bytes(buffer::HTTP_CALL_RESPONSE_BODY, len)
     }
 
+    /// Writes a line that must not be left out: what the operator waits for.
+    #[expect(clippy::unused_self, reason = "a call of the proxy, like the others")]
+    pub fn log_always(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => 1,
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        let line = redact::escape(message.as_bytes());
+        // SAFETY: pointer and length of one live string. A failed log has no remedy.
+        let _ = unsafe { abi::proxy_log(level, line.as_ptr(), line.len()) };
+    }
+
     /// Asks for ticks; a period below 1 ms would mean none, so it becomes 1 ms.
     pub fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
         // SAFETY: no pointers.
@@ -107,6 +131,19 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Makes a call for the root: its answer must arrive even if the stream that asked is gone.
+    fn as_root(&self, call: impl FnOnce() -> u32) -> Result<u32, HostError> {
+        let Some(stream) = self.stream else {
+            return Ok(call());
+        };
+        let status = self.set_effective_context(self.root).map(|()| call());
+        // Whatever came of it, the stream's next call must not act on the root. A host that failed once may not again.
+        (0..TRIES).find(|_| self.set_effective_context(stream).is_ok());
+        status
+    }
+}
+
 impl Host for Proxy {
     fn now(&self) -> Result<UnixTime, HostError> {
         let mut nanos = 0u64;
@@ -117,15 +154,16 @@ impl Host for Proxy {
     }
 
     fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Debug => 1,
-            Level::Info => 2,
-            Level::Warn => 3,
-            Level::Error => 4,
-        };
-        let line = redact::escape(message.as_bytes());
-        // SAFETY: pointer and length of one live string. A failed log has no remedy.
-        let _ = unsafe { abi::proxy_log(level, line.as_ptr(), line.len()) };
+        let mut limit = LOG_LIMIT.get();
+        let admitted = limit.admit(self.now().ok());
+        LOG_LIMIT.set(limit);
+        match admitted {
+            None => {}
+            Some(0) => self.log_always(level, message),
+            Some(left_out) => {
+                self.log_always(level, &format!("{message} ({left_out} lines left out before)"));
+            }
+        }
     }
 
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
@@ -184,28 +222,23 @@ impl Host for Proxy {
         let headers: Headers = call.headers.iter().copied().collect();
         let (headers, trailers) = (headers.to_pairs(), Headers::default().to_pairs());
         let mut token = 0;
-        // The call belongs to the root: an answer must arrive even if the stream that asked is gone.
-        if self.stream.is_some() {
-            self.set_effective_context(self.root)?;
-        }
-        // SAFETY: pointers and lengths of live slices; `token` outlives the call.
-        let status = unsafe {
-            abi::proxy_http_call(
-                call.cluster.as_ptr(),
-                call.cluster.len(),
-                headers.as_ptr(),
-                headers.len(),
-                call.body.as_ptr(),
-                call.body.len(),
-                trailers.as_ptr(),
-                trailers.len(),
-                whole_millis(call.timeout),
-                &raw mut token,
-            )
-        };
-        if let Some(stream) = self.stream {
-            self.set_effective_context(stream)?;
-        }
+        let status = self.as_root(|| {
+            // SAFETY: pointers and lengths of live slices; `token` outlives the call.
+            unsafe {
+                abi::proxy_http_call(
+                    call.cluster.as_ptr(),
+                    call.cluster.len(),
+                    headers.as_ptr(),
+                    headers.len(),
+                    call.body.as_ptr(),
+                    call.body.len(),
+                    trailers.as_ptr(),
+                    trailers.len(),
+                    whole_millis(call.timeout),
+                    &raw mut token,
+                )
+            }
+        })?;
         check("proxy_http_call", status)?;
         let mut started = self.started.take();
         started.push((CallId(token), self.plugin.get()));
@@ -336,6 +369,7 @@ impl StreamHost for Proxy {
 const fn map_of(direction: Direction) -> u32 {
     match direction {
         Direction::Request => map::REQUEST,
+        Direction::RequestTrailers => map::REQUEST_TRAILERS,
         Direction::Response => map::RESPONSE,
     }
 }

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_core::denial::LocalReply;
-use portcullis_core::{ConfigError, Denial, Reason};
+use portcullis_core::{ConfigError, Denial};
 
 use crate::chain::Chain;
 use crate::filter::Configure;
 use crate::host::{CallId, Host, HttpAnswer, Level};
 use crate::proxy::Proxy;
-use crate::stream::{Action, Stream};
+use crate::stream::{Action, Stream, UNEXPECTED};
 use crate::stream_host::StreamHost;
 
 /// Reads a configuration into a chain.
@@ -49,8 +49,7 @@ struct Root {
 #[derive(Clone)]
 struct Entry {
     root: u32,
-    /// None when the root had no configuration: everything is refused.
-    stream: Option<Rc<RefCell<Stream>>>,
+    stream: Rc<RefCell<Stream>>,
 }
 
 /// A callout in flight.
@@ -61,7 +60,6 @@ struct Call {
 }
 
 /// All contexts of this VM. Ordered maps: they need no random seed, which a capability list may deny.
-#[derive(Default)]
 struct Runtime {
     module: Option<Module>,
     roots: BTreeMap<u32, Root>,
@@ -70,13 +68,24 @@ struct Runtime {
 }
 
 thread_local! {
-    static RUNTIME: RefCell<Runtime> = RefCell::default();
+    // A constant: nothing runs when it is first used, and nothing that could fail.
+    static RUNTIME: RefCell<Runtime> = const {
+        RefCell::new(Runtime {
+            module: None,
+            roots: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        })
+    };
 }
 
 /// Works on the tables for a moment; never across a call of a filter or of the proxy. None would mean that such a
 /// call got in between, which no code here does.
 fn tables<T>(work: impl FnOnce(&mut Runtime) -> T) -> Option<T> {
-    RUNTIME.with(|runtime| runtime.try_borrow_mut().ok().map(|mut runtime| work(&mut runtime)))
+    RUNTIME
+        .try_with(|runtime| runtime.try_borrow_mut().ok().map(|mut runtime| work(&mut runtime)))
+        .ok()
+        .flatten()
 }
 
 /// Says what this module is; the `module!` macro calls it first of all.
@@ -86,26 +95,24 @@ pub fn register(module: Module) {
 
 /// A context begins: a root (`parent` 0) or a stream of `parent`.
 pub fn on_context_create(context: u32, parent: u32) {
-    let chain = tables(|runtime| {
-        if parent == 0 {
+    if parent == 0 {
+        tables(|runtime| {
             runtime.roots.entry(context).or_default();
-            return None;
-        }
-        let chain = runtime.roots.get(&parent).and_then(|root| root.chain.clone());
-        // An id that is announced twice keeps its state: a second `Stream` would forget the verdict of the first.
-        runtime.streams.entry(context).or_insert(Entry { root: parent, stream: None });
-        chain
+        });
+        return;
+    }
+    let chain = tables(|runtime| {
+        // An id that is announced twice keeps its stream: a second one would forget the verdict of the first.
+        let is_new = !runtime.streams.contains_key(&context);
+        is_new.then(|| runtime.roots.get(&parent).and_then(|root| root.chain.clone()))
     });
     let Some(Some(chain)) = chain else {
         return;
     };
-    // Made outside of the tables: it runs code of the filters.
-    let stream = Rc::new(RefCell::new(Stream::new(chain)));
-    tables(|runtime| {
-        if let Some(entry) = runtime.streams.get_mut(&context) {
-            entry.stream.get_or_insert(stream);
-        }
-    });
+    // Made outside of the tables: it runs code of the filters. Without a configuration it refuses everything.
+    let stream =
+        Rc::new(RefCell::new(Stream::new(chain.unwrap_or_else(|| Rc::new(Chain::new(Vec::new(), false))))));
+    tables(|runtime| runtime.streams.insert(context, Entry { root: parent, stream }));
 }
 
 /// A configuration for a root context; whether it was accepted. A refused one leaves everything as it was.
@@ -118,7 +125,7 @@ pub fn on_configure(root: u32, len: usize) -> bool {
         Ok(chain) => Rc::new(chain),
         Err(error) => {
             // The proxy gives no reason of its own: this line is all that the operator gets.
-            proxy.log(Level::Error, &format!("configuration refused: {error}"));
+            proxy.log_always(Level::Error, &format!("configuration refused: {error}"));
             return false;
         }
     };
@@ -126,7 +133,7 @@ pub fn on_configure(root: u32, len: usize) -> bool {
     if let Some(period) = tick
         && let Err(error) = proxy.set_tick_period(period)
     {
-        proxy.log(Level::Error, &format!("configuration refused: {error}"));
+        proxy.log_always(Level::Error, &format!("configuration refused: {error}"));
         return false;
     }
     let stored = tables(|runtime| runtime.roots.entry(root).or_default().chain = Some(chain));
@@ -207,9 +214,7 @@ pub fn on_log(context: u32) {
     let Some(Some(entry)) = tables(|runtime| runtime.streams.get(&context).cloned()) else {
         return;
     };
-    if let Some(stream) = &entry.stream
-        && let Ok(mut stream) = stream.try_borrow_mut()
-    {
+    if let Ok(mut stream) = entry.stream.try_borrow_mut() {
         stream.on_log(&Proxy::for_stream(entry.root, context));
     }
 }
@@ -233,7 +238,7 @@ pub fn on_delete(context: u32) {
 /// Runs one callback of a stream; refuses where there is none.
 fn with_stream(context: u32, callback: impl FnOnce(&mut Stream, &dyn StreamHost) -> Action) -> Action {
     let entry = tables(|runtime| runtime.streams.get(&context).cloned()).flatten();
-    let Some(Entry { root, stream: Some(stream) }) = entry else {
+    let Some(Entry { root, stream }) = entry else {
         return refuse(context);
     };
     let proxy = Proxy::for_stream(root, context);
@@ -243,19 +248,17 @@ fn with_stream(context: u32, callback: impl FnOnce(&mut Stream, &dyn StreamHost)
     };
     let action = callback(&mut stream, &proxy);
     keep_started(&proxy, root);
-    let waits = stream.waits_for().is_some();
-    drop(stream);
-    if waits && !remember_waiting(root, context) {
-        return refuse(context);
+    if stream.waits_for().is_some() && !remember_waiting(root, context) {
+        return stream.on_crowded(&proxy);
     }
     action
 }
 
-/// Answers for a context that has no filters: its configuration never arrived, or nobody announced it.
+/// Answers for a context that nobody announced.
 fn refuse(context: u32) -> Action {
     let proxy = Proxy::for_stream(0, context);
-    let reply: LocalReply = Denial::unavailable(Reason("host.not_configured")).render(None);
-    if proxy.send_local_reply(&reply, "host.not_configured").is_err() {
+    let reply: LocalReply = Denial::unavailable(UNEXPECTED).render(None);
+    if proxy.send_local_reply(&reply, UNEXPECTED.as_str()).is_err() {
         proxy.close();
     }
     Action::Pause
@@ -292,7 +295,7 @@ fn resume_waiting(root: u32, plugin: Option<usize>) {
         tables(|runtime| runtime.roots.get_mut(&root).map(|root| std::mem::take(&mut root.waiting)));
     for context in waiting.flatten().unwrap_or_default() {
         let entry = tables(|runtime| runtime.streams.get(&context).cloned()).flatten();
-        let Some(Entry { stream: Some(stream), .. }) = entry else {
+        let Some(Entry { stream, .. }) = entry else {
             continue;
         };
         let Ok(mut stream) = stream.try_borrow_mut() else {
@@ -304,15 +307,18 @@ fn resume_waiting(root: u32, plugin: Option<usize>) {
         if plugin.is_none_or(|plugin| plugin == waits_for) {
             let proxy = Proxy::for_stream(root, context);
             if let Err(error) = proxy.set_effective_context(context) {
+                // Host calls would act on another stream, which must not get this one's verdict. Later, then.
                 proxy.log(Level::Error, &error.to_string());
+                drop(stream);
+                remember_waiting(root, context);
+                continue;
             }
             let action = stream.on_resume(&proxy);
             keep_started(&proxy, root);
             if action == Action::Continue
                 && let Err(error) = proxy.continue_request()
             {
-                proxy.log(Level::Error, &format!("closing a stream that can't go on: {error}"));
-                proxy.close();
+                stream.on_stuck(&proxy, error);
             }
         }
         let waits = stream.waits_for().is_some();

@@ -72,6 +72,8 @@ pub struct Stream {
     buffered: usize,
     /// Whether the body has ended.
     body_complete: bool,
+    /// Whether the proxy holds trailers.
+    has_trailers: bool,
 }
 
 impl Stream {
@@ -89,6 +91,7 @@ impl Stream {
             state: State::New,
             buffered: 0,
             body_complete: false,
+            has_trailers: false,
         }
     }
 
@@ -115,6 +118,9 @@ impl Stream {
             State::Buffering { .. } | State::Waiting { .. } | State::Passed => {
                 return self.out_of_order(host);
             }
+        }
+        if self.filters.is_empty() {
+            return self.deny(host, 0, Denial::unavailable(Reason("host.not_configured")));
         }
         match host.headers(Direction::Request) {
             Ok(headers) => self.request = Some(Request::new(headers, end_of_stream)),
@@ -148,8 +154,9 @@ impl Stream {
 
     /// The request ends with trailers: no body callback has said so.
     pub fn on_request_trailers(&mut self, host: &dyn StreamHost) -> Action {
+        self.has_trailers = true;
         match self.state {
-            State::Passed => Action::Continue,
+            State::Passed => self.pass_trailers(host).unwrap_or_else(|error| self.fail(host, 0, error)),
             State::Replied => Action::Pause,
             State::New => self.out_of_order(host),
             State::Buffering { .. } => self.body_is_whole(host),
@@ -167,6 +174,17 @@ impl Stream {
             State::Waiting { filter } => self.run(host, filter, Step::Resume),
             State::New | State::Buffering { .. } | State::Passed | State::Replied => Action::Pause,
         }
+    }
+
+    /// It waits for a callout, and too many others do already.
+    pub fn on_crowded(&mut self, host: &dyn StreamHost) -> Action {
+        self.deny(host, self.waits_for().unwrap_or(0), Denial::unavailable(Reason("host.too_many_waiting")))
+    }
+
+    /// It may go on, and the proxy can't make it: whoever waits for an answer gets one.
+    pub fn on_stuck(&mut self, host: &dyn StreamHost, error: HostError) {
+        host.log(Level::Error, &error.to_string());
+        self.deny(host, 0, Denial::unavailable(HOST_ERROR));
     }
 
     /// The head of a response is about to go to the client; filters see it in the reverse order.
@@ -256,7 +274,9 @@ impl Stream {
                             filter.on_request_body(request, &body, &mut ctx)
                         }
                         // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
-                        Ok(_) => return self.deny(host, index, Denial::unavailable(HOST_ERROR)),
+                        Ok(_) => {
+                            return self.fail(host, index, HostError::incomplete("proxy_get_buffer_bytes"));
+                        }
                         Err(error) => return self.fail(host, index, error),
                     },
                 }
@@ -324,8 +344,38 @@ impl Stream {
                 return self.fail(host, 0, error);
             }
         }
+        if self.has_trailers
+            && let Err(error) = self.pass_trailers(host)
+        {
+            return self.fail(host, 0, error);
+        }
         self.publish(host);
         Action::Continue
+    }
+
+    /// Lets the filters take out of the trailers what must not go on.
+    fn pass_trailers(&mut self, host: &dyn StreamHost) -> Result<Action, HostError> {
+        if !self.chain.needs().request_trailers {
+            return Ok(Action::Continue);
+        }
+        let mut trailers = host.headers(Direction::RequestTrailers)?;
+        let mut edits = Vec::new();
+        for (index, (plugin, filter)) in self.chain.plugins().zip(&mut self.filters).enumerate() {
+            if !plugin.needs().request_trailers {
+                continue;
+            }
+            host.enter(index);
+            let from = edits.len();
+            let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut edits);
+            filter.on_request_trailers(&trailers, &mut ctx);
+            for edit in edits.iter().skip(from) {
+                edit.apply(&mut trailers);
+            }
+        }
+        if !edits.is_empty() {
+            host.edit_headers(Direction::RequestTrailers, &trailers, &edits)?;
+        }
+        Ok(Action::Continue)
     }
 
     /// A host call that the runner itself needs has failed.
@@ -350,7 +400,7 @@ impl Stream {
 
     /// A callback that can't come here in any order that the ABI allows: never let it decide anything.
     fn out_of_order(&mut self, host: &dyn StreamHost) -> Action {
-        self.deny(host, 0, Denial::unavailable(Reason("host.unexpected_callback")))
+        self.deny(host, 0, Denial::unavailable(UNEXPECTED))
     }
 
     /// The one place that answers a request.
@@ -401,6 +451,9 @@ impl Stream {
 
 /// The name of the filter-state property that carries the operation.
 pub const OPERATION: &str = "portcullis.operation";
+
+/// The reason of a callback that can't come.
+pub(crate) const UNEXPECTED: Reason = Reason("host.unexpected_callback");
 
 const HOST_ERROR: Reason = Reason("host.error");
 

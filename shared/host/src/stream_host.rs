@@ -11,6 +11,8 @@ use crate::host::{Host, HostError};
 pub enum Direction {
     /// From the client to the upstream.
     Request,
+    /// The same, behind the body; open from the trailers callback on for as long as it holds the trailers back.
+    RequestTrailers,
     /// From the upstream, or from the proxy itself, to the client.
     Response,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response};
+use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, UnixTime};
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
 use portcullis_host::host::{HttpAnswer, HttpCall};
 use portcullis_host::stream::{Action, Stream};
@@ -56,7 +56,7 @@ impl Plugin for Scripted {
     }
 
     fn needs(&self) -> Needs {
-        Needs { response_headers: true, log: true }
+        Needs { request_trailers: true, response_headers: true, log: true }
     }
 
     fn tick_period(&self) -> Option<Duration> {
@@ -124,6 +124,11 @@ impl Filter for ScriptedFilter {
             (true, Does::FetchThenNeedBody(limit)) => Flow::NeedBody { limit },
             (true, _) => Flow::Continue,
         }
+    }
+
+    fn on_request_trailers(&mut self, trailers: &Headers, ctx: &mut Ctx<'_>) {
+        self.0.note(&format!("trailers {}", trailers.len()));
+        ctx.remove_header("x-spoofed");
     }
 
     fn on_response_headers(&mut self, _request: Option<&Request>, _response: &Response, ctx: &mut Ctx<'_>) {
@@ -214,7 +219,61 @@ fn a_filter_that_needs_the_body_gets_it_whole_even_when_it_is_empty() {
     }
 }
 
-// covers: ENV-BODY-04
+// covers: ENV-PROTO-08
+#[test]
+fn what_a_filter_removes_from_trailers_does_not_go_on_whenever_they_come() {
+    for (does, body, waits) in [
+        (Does::Pass, &b""[..], false),
+        (Does::NeedBody(100), b"0123456789", false),
+        (Does::Fetch, b"0123456789", true),
+        (Does::FetchThenNeedBody(100), b"0123456789", true),
+    ] {
+        let (proxy, log) = proxy(&[("a", does), ("b", Does::Pass)]);
+        let host = &proxy.host;
+        *host.request_headers.borrow_mut() = get();
+        *host.request_trailers.borrow_mut() =
+            [("x-kept", "1"), ("x-spoofed", "1"), ("x-spoofed", "2")].into_iter().collect();
+        *host.body.borrow_mut() = body.to_vec();
+        let mut stream = proxy.stream();
+        stream.on_request_headers(host, false);
+        stream.on_request_body(host, body.len(), false);
+        let mut action = stream.on_request_trailers(host);
+        if waits {
+            assert_eq!(action, Action::Pause, "{does:?}");
+            assert!(host.request_trailers.borrow().contains(b"x-spoofed"), "not before the decision");
+            let call = host.calls.borrow()[0].clone();
+            proxy.answer(&call, &ok_answer());
+            action = stream.on_resume(host);
+        }
+        assert_eq!(action, Action::Continue, "{does:?}");
+        assert_eq!(host.request_trailers.borrow().iter().collect::<Vec<_>>(), [(&b"x-kept"[..], &b"1"[..])]);
+        // The second filter sees what the first has left.
+        assert_eq!(
+            log.borrow().iter().filter(|line| line.contains("trailers")).collect::<Vec<_>>(),
+            ["a trailers 3", "b trailers 1"]
+        );
+    }
+}
+
+#[test]
+fn trailers_that_cannot_be_judged_end_in_the_declared_fail_mode() {
+    for (on_error, replies, action) in
+        [(OnError::Deny, 1, Action::Pause), (OnError::Allow, 0, Action::Continue)]
+    {
+        let mut plugin = Scripted::new("a", Does::Pass);
+        Rc::get_mut(&mut plugin).unwrap().on_error = on_error;
+        let host = FakeHost::at(1);
+        let mut stream = Stream::new(Rc::new(Chain::single(plugin)));
+        assert_eq!(stream.on_request_headers(&host, false), Action::Continue);
+        host.fail("proxy_get_header_map_pairs", 2);
+        assert_eq!(stream.on_request_trailers(&host), action, "{on_error:?}");
+        assert_eq!(host.replies.borrow().len(), replies, "{on_error:?}");
+        assert_eq!(stream.on_request_trailers(&host), action, "the same again");
+        assert_eq!(host.replies.borrow().len(), replies, "{on_error:?}");
+    }
+}
+
+// covers: ENV-BODY-04, HOST-TRAP-09
 #[test]
 fn a_body_over_the_limit_is_refused_by_its_declared_and_by_its_real_length() {
     let (buffered, _) = proxy(&[("a", Does::NeedBody(9))]);
@@ -222,7 +281,10 @@ fn a_body_over_the_limit_is_refused_by_its_declared_and_by_its_real_length() {
     assert_eq!((ended.status(), ended.reason().as_str()), (413, "body.too_large"));
 
     let (declared, log) = proxy(&[("a", Does::NeedBody(9))]);
-    for length in ["10", "4294967296", "18446744073709551615"] {
+    // In 32 bits some of them would be 0, 1 or 9.
+    for length in
+        ["10", "4294967296", "4294967297", "4294967305", "9223372036854775808", "18446744073709551615"]
+    {
         let mut headers = get();
         headers.set(b"content-length", length.as_bytes());
         let stream = declared.request(headers, b"");
@@ -292,8 +354,9 @@ fn a_reply_that_cannot_be_sent_closes_the_stream() {
     assert_eq!(proxy.host.closed.get(), 1);
 }
 
+// covers: HOST-SHR-08, HOST-CTX-10
 #[test]
-fn ticks_come_at_the_plugin_s_own_period() {
+fn ticks_come_at_the_plugin_s_own_period_whatever_the_clock_does() {
     let (proxy, log) = proxy(&[("a", Does::Pass)]);
     proxy.tick();
     proxy.tick();
@@ -301,6 +364,17 @@ fn ticks_come_at_the_plugin_s_own_period() {
     proxy.host.time.set(proxy.host.time.get().map(|now| now.plus(Duration::from_secs(1))));
     proxy.tick();
     assert_eq!(log.borrow().len(), 2);
+    for (name, seconds, ticks) in [
+        ("a day late: once", 1_700_086_400, 3),
+        ("again at once: no more", 1_700_086_400, 3),
+        // The ticks then stayed away until the clock was where it had been.
+        ("the clock stepped back", 1_600_000_000, 3),
+        ("a period after that", 1_600_000_001, 4),
+    ] {
+        proxy.host.time.set(Some(UnixTime::from_secs(seconds)));
+        proxy.tick();
+        assert_eq!(log.borrow().len(), ticks, "{name}");
+    }
 }
 
 /// Callbacks of the proxy, in any order.

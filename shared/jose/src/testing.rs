@@ -2,6 +2,8 @@
 //! nowhere else.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fixture that can't be read is a failed test")]
 
+pub mod verify_signature;
+
 use std::sync::LazyLock;
 
 use p256::ecdsa::signature::{SignatureEncoding as _, Signer as _};

@@ -1,12 +1,13 @@
 """Reads the YAML cases, sends their requests and compares. The format is described in tests/e2e/README.md."""
 
+import functools
 import itertools
 import json
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 import yaml
 
@@ -22,6 +23,7 @@ REQUEST_FIELDS = {"method", "path", "headers", "body", "json", "raw", "protocol"
 EXPECT_FIELDS = {
     "status", "headers", "headers_absent", "body", "body_json", "body_without", "reason", "trailers", "connection_closed",
     "upstream_requests", "upstream_headers", "upstream_headers_absent", "upstream_target", "upstream_body",
+    "upstream_trailers",
     "audit", "log", "log_lines", "logs_without", "max_seconds",
 }
 MACRO = re.compile(r"\$\{([a-z][\w.-]*)\}")
@@ -57,19 +59,31 @@ def load(directory: Path) -> list[Case]:
 
 def run(case: Case, stack: Stack) -> list[str]:
     """Runs a case; what is not as expected, one line each."""
-    tokens = {name: idp.mint(spec or {}) for name, spec in case.tokens.items()}
-    macros = {**case.values, **tokens, "port": str(stack.port)}
+    tokens, steps = _ready(case, stack.port)
     secrets = [secret for token in tokens.values() for secret in _secret_parts(token)]
     problems: list[str] = []
-    for number, step in enumerate(case.steps, 1):
+    for number, step in enumerate(steps, 1):
         for turn in range(step.get("repeat", 1)):
-            found = _Step(stack, _replace(step, macros), secrets).run()
+            found = _Step(stack, step, secrets).run()
             where = f"step {number}" + (f", turn {turn + 1}" if "repeat" in step else "")
             problems += [f"{where}: {problem}" for problem in found]
     problems += [f"Envoy's log tells of a trap: {line}" for line in stack.envoy.traps()]
     if not stack.envoy.is_running():
         problems.append("Envoy ended")
     return problems
+
+
+def requests(case: Case, port: int) -> Iterator[Callable[[float], object]]:
+    """The requests of a case, to be sent to `port` without caring for what comes of them: each waits so many seconds."""
+    for step in _ready(case, port)[1]:
+        if "request" in step:
+            yield functools.partial(_send, port, step["request"])
+
+
+def _ready(case: Case, port: int) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Fresh tokens, and the steps with all their macros replaced."""
+    tokens = {name: idp.mint(spec or {}) for name, spec in case.tokens.items()}
+    return tokens, _replace(case.steps, {**case.values, **tokens, "port": str(port)})
 
 
 class _Step:
@@ -218,15 +232,17 @@ def _send(port: int, request: Mapping[str, Any], seconds: float) -> list[client.
     peer = request.get("peer", "")
     if "raw" in request:
         return client.exchange1(port, wire(request["raw"]), seconds, request.get("answers", 1), peer)
-    method, path = request.get("method", "GET"), wire(request.get("path", "/"))
+    method, path = request.get("method", "GET"), request.get("path", "/")
     headers = [(wire(name), wire(value)) for name, value in _fields(request.get("headers", []))]
     body = wire(request.get("body", b""))
     if "json" in request:
         body = json.dumps(request["json"], ensure_ascii=False).encode()
         headers.append((b"content-type", b"application/json"))
     if request.get("protocol", "h1") == "h1":
-        return client.exchange1(port, client.http1(method, path, headers, body), seconds, peer=peer)
-    pseudo = [(b":method", method.encode()), (b":scheme", b"http"), (b":path", path)]
+        return client.exchange1(port, client.http1(method, wire(path), headers, body), seconds, peer=peer)
+    pseudo = [(b":method", method.encode())]
+    if path is not None:
+        pseudo += [(b":scheme", b"http"), (b":path", wire(path))]
     if not any(name == b":authority" for name, _ in headers):
         pseudo.append((b":authority", b"api.test"))
     pseudo += [header for header in headers if header[0].startswith(b":")]
@@ -285,6 +301,9 @@ def _compare_upstream(expect: Mapping[str, Any], requests: list[Recorded]) -> li
         "upstream header", expect.get("upstream_headers", {}), expect.get("upstream_headers_absent", []),
         lambda name: [value.decode("latin-1") for value in last.values(name)],
     )
+    trailers = {name.decode("latin-1"): value.decode("latin-1") for name, value in last.trailers}
+    if trailers != expect.get("upstream_trailers", trailers):
+        problems.append(f"upstream trailers: expected {expect['upstream_trailers']}, found {trailers}")
     for name, found in (("upstream_target", last.target), ("upstream_body", last.body)):
         if name in expect and found != wire(expect[name]):
             problems.append(f"{name}: expected {wire(expect[name])!r}, found {found!r}")

@@ -58,8 +58,9 @@ def exchange1(port: int, data: bytes, seconds: float = 5.0, answers: int = 1, pe
 
 
 def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.0,
-              trailers: Optional[Fields] = None, peer: str = "") -> Response:
-    """One HTTP/2 request with prior knowledge; `headers` holds the pseudo-headers too. Nothing is checked or added."""
+              trailers: Optional[Fields] = None, peer: str = "", frames: bytes = b"") -> Response:
+    """One HTTP/2 request with prior knowledge; `headers` holds the pseudo-headers too. Nothing is checked or added.
+    `frames` are sent as they are, behind the head. The answer to a CONNECT that opens a tunnel is its head."""
     configuration = h2.config.H2Configuration(
         header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False,
         validate_inbound_headers=False,
@@ -68,13 +69,14 @@ def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.
     http.initiate_connection()
     stream = http.get_next_available_stream_id()
     http.send_headers(stream, headers, end_stream=not body and not trailers)
+    head = http.data_to_send() + frames
     if body:
         http.send_data(stream, body, end_stream=not trailers)
     if trailers:
         http.send_headers(stream, trailers, end_stream=True)
     answer = Response(0, [], b"", [])
     with _connect(port, seconds, peer) as connection:
-        connection.sendall(http.data_to_send())
+        connection.sendall(head + http.data_to_send())
         while True:
             try:
                 received = connection.recv(65536)
@@ -86,6 +88,8 @@ def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.
                 if isinstance(event, h2.events.ResponseReceived):
                     answer.headers = _text(event.headers)
                     answer.status = int(answer.values(":status")[0])
+                    if answer.status == 200 and (b":method", b"CONNECT") in headers:
+                        return answer
                 elif isinstance(event, h2.events.DataReceived):
                     answer.body += event.data
                     http.acknowledge_received_data(event.flow_controlled_length, stream)

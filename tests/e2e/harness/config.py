@@ -9,7 +9,7 @@ import yaml
 
 from . import idp, project
 
-MACRO = re.compile(r"\$\{(jwks?):([\w,-]+)\}")
+MACRO = re.compile(r"\$\{(jwks?):([\w,=-]+)\}")
 TYPE = "type.googleapis.com/"
 # What the access log of the tests prints: one JSON object a request.
 LOG_FIELDS = {
@@ -55,6 +55,7 @@ class Setup:
                       requests that a hardened Envoy refuses
     options           further fields of the connection manager
     routes            Envoy routes; default: everything to the cluster `upstream`
+    cluster           further fields of the cluster `upstream`
     proxy_protocol    whether a case may choose its address, with `peer` in the request
     vm_id             default `portcullis`
     environment       environment variables that the modules may read
@@ -64,6 +65,7 @@ class Setup:
     connection_manager: str = "hardened"
     options: dict[str, Any] = field(default_factory=dict)
     routes: list[dict[str, Any]] = field(default_factory=list)
+    cluster: dict[str, Any] = field(default_factory=dict)
     proxy_protocol: bool = False
     vm_id: str = "portcullis"
     environment: dict[str, str] = field(default_factory=dict)
@@ -105,13 +107,14 @@ def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[s
                 "listener_filters": [PROXY_PROTOCOL] if setup.proxy_protocol else [],
                 "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
             }],
-            "clusters": [_cluster(name, port) for name, port in ports.items()],
+            "clusters": [_cluster(name, port, setup.cluster if name == "upstream" else {}) for name, port in ports.items()],
         },
     }
 
 
 def expand(value: Any) -> Any:
-    """Replaces "${jwks:r1,e2}" in a filter's configuration by a JWK set of these keys, "${jwk:r1}" by one key."""
+    """Replaces "${jwks:r1,e2}" in a filter's configuration by a JWK set of these keys, "${jwk:r1}" by one key, and
+    "${jwk:r1,use=enc}" by that key with this member."""
     if isinstance(value, dict):
         return {name: expand(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -119,8 +122,10 @@ def expand(value: Any) -> Any:
     macro = MACRO.fullmatch(value) if isinstance(value, str) else None
     if macro is None:
         return value
-    names = macro[2].split(",")
-    return idp.key_set(*names) if macro[1] == "jwks" else idp.public_jwk(*names)
+    name, *others = macro[2].split(",")
+    if macro[1] == "jwks":
+        return idp.key_set(name, *others)
+    return idp.public_jwk(name, **dict(member.split("=") for member in others))
 
 
 def wasm_filter(module: str, config: Any, *, name: str = "", root_id: str = "", vm_id: str = "portcullis",
@@ -163,12 +168,13 @@ def _filter(entry: dict[str, Any], setup: Setup) -> dict[str, Any]:
     return wasm_filter(**{"vm_id": setup.vm_id, "environment": setup.environment, "config": None, **entry})
 
 
-def _cluster(name: str, port: int) -> dict[str, Any]:
+def _cluster(name: str, port: int, more: Mapping[str, Any]) -> dict[str, Any]:
     endpoint = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
     return {
         "name": name,
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
+        **more,
     }
 
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from . import project
 
@@ -34,11 +34,12 @@ class Envoy:
     """One Envoy process, used as a context manager.
 
     `bootstrap` is its configuration without the `admin` part. Listeners should bind to port 0; `port` finds the
-    port that the kernel chose.
+    port that the kernel chose. `arguments` are added to the command line.
     """
 
     def __init__(self, bootstrap: dict[str, Any], concurrency: int = 2,
-                 environment: Optional[dict[str, str]] = None) -> None:
+                 environment: Optional[dict[str, str]] = None, arguments: Sequence[str] = ()) -> None:
+        self._arguments = arguments
         self._bootstrap = {
             **bootstrap,
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
@@ -86,6 +87,16 @@ class Envoy:
                 return int(value)
         return 0
 
+    def stat_names(self) -> set[str]:
+        """The names of all counters, gauges and histograms."""
+        return {line.partition(": ")[0] for line in self.admin("/stats").splitlines()}
+
+    def resident_bytes(self) -> int:
+        """The memory of the process that is in RAM, in bytes; 0 where there is no /proc."""
+        status = Path(f"/proc/{self.pid}/status")
+        found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text() if status.exists() else "")
+        return int(found[1]) * 1024 if found else 0
+
     def log(self) -> str:
         """Everything Envoy has printed so far."""
         if self._directory is None:
@@ -109,7 +120,8 @@ class Envoy:
                 [project.envoy_binary(), "--config-path", str(configuration),
                  "--concurrency", str(self._concurrency), "--admin-address-path", str(admin_file),
                  # Shared memory for hot restarts is per machine: without it many Envoys run side by side.
-                 "--disable-hot-restart", "--file-flush-interval-msec", "20", "--log-level", "info"],
+                 "--disable-hot-restart", "--file-flush-interval-msec", "20", "--log-level", "info",
+                 *self._arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, cwd=project.ROOT,
             )
         end = time.monotonic() + START_SECONDS

@@ -1,6 +1,7 @@
 """An identity provider: keys, tokens (good ones and every kind of bad one), and a JWKS server that can fail."""
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -116,7 +117,8 @@ def b64(data: bytes) -> str:
 class IdentityProvider(Server):
     """Serves the key sets of `KEY_SETS`, until told to fail."""
 
-    # Answers that a JWKS client must survive.
+    # Answers that a JWKS client must survive. One without a body of its own has the key set as its body, so that only
+    # what is wrong with it can be the reason not to use it.
     FAULTS: dict[str, Answer] = {
         "hang": Answer(behaviour="hang"),
         "close": Answer(behaviour="close"),
@@ -128,13 +130,19 @@ class IdentityProvider(Server):
         "truncated": Answer(200, [], b'{"keys":[{"kty":"RSA"'),
         "no_keys": Answer(200, [], b'{"keys":[]}'),
         "not_a_set": Answer(200, [], b"{}"),
-        "huge": Answer(200, [], b'{"keys":[' + b" " * 10_000_000 + b"]}"),
+        "empty": Answer(200, [], b""),
+        "garbage": Answer(raw=bytes(range(256)) * 16),
+        "huge": Answer(padding=100_000_000),
+        "slow": Answer(behaviour="slow_body"),
+        "slow_head": Answer(behaviour="slow_head"),
+        "reset": Answer(raw=b'HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{"keys":[', behaviour="reset"),
     }
 
     def __init__(self) -> None:
         super().__init__(self._serve_keys)
         self.key_sets: dict[str, list[str]] = {path: list(names) for path, names in KEY_SETS.items()}
         self.fetches = 0
+        self.delay = 0.0  # seconds before a key set is served
         self._fault = ""
 
     def __enter__(self) -> "IdentityProvider":
@@ -155,12 +163,14 @@ class IdentityProvider(Server):
 
     def _serve_keys(self, request: Recorded) -> Answer:
         self.fetches += 1
-        if self._fault:
-            return self.FAULTS[self._fault]
         names = self.key_sets.get(request.target.decode("latin-1"))
         if names is None:
             return Answer(404)
-        return Answer(200, [("content-type", "application/jwk-set+json")], json.dumps(key_set(*names)).encode())
+        keys = json.dumps(key_set(*names)).encode()
+        if not self._fault:
+            return Answer(200, [("content-type", "application/jwk-set+json")], keys, delay=self.delay)
+        fault = self.FAULTS[self._fault]
+        return fault if fault.body is not None else dataclasses.replace(fault, body=keys)
 
 
 def _text(text: Any, members: dict[str, Any], left_out: set[str]) -> bytes:

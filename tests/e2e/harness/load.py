@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import Callable, Union
 
 HEAD_END = b"\r\n\r\n"
 
@@ -18,9 +19,12 @@ class Outcome:
     seconds: float
 
 
-def flood(port: int, request: bytes, count: int, connections: int = 16, seconds: float = 60.0) -> Outcome:
-    """Sends `request` (whose answer has no body, so HEAD) `count` times: on each connection the next one when the
-    answer is there. Not pipelined: Envoy ends connections that pipeline behind a local reply."""
+def flood(port: int, request: Union[bytes, Callable[[int], bytes]], count: int, connections: int = 16,
+          seconds: float = 60.0) -> Outcome:
+    """Sends `request` (whose answer has no body, so HEAD) `count` times, or what it makes of 1 to `count`: on each
+    connection the next one when the answer is there. Not pipelined: Envoy ends connections that pipeline behind a local
+    reply."""
+    numbered = request if callable(request) else lambda _: request
     statuses: Counter[int] = Counter()
     began = time.monotonic()
     to_send = count
@@ -29,7 +33,7 @@ def flood(port: int, request: bytes, count: int, connections: int = 16, seconds:
         for _ in range(connections):
             connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=seconds))
             selector.register(connection, selectors.EVENT_READ, (connection, bytearray()))
-            connection.sendall(request)
+            connection.sendall(numbered(to_send))
             to_send -= 1
         while statuses.total() < count:
             ready = selector.select(timeout=seconds)
@@ -46,6 +50,6 @@ def flood(port: int, request: bytes, count: int, connections: int = 16, seconds:
                 statuses[int(received[9:12])] += 1
                 received.clear()
                 if to_send:
-                    connection.sendall(request)
+                    connection.sendall(numbered(to_send))
                     to_send -= 1
     return Outcome(statuses, time.monotonic() - began)

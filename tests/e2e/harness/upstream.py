@@ -2,23 +2,27 @@
 
 import json
 import socket
+import struct
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 HEAD_END = b"\r\n\r\n"
+# `padding` is sent in pieces, so that an answer of 100 MB costs the server no memory.
+PADDING = b" " * 1_000_000
 
 
 @dataclass
 class Recorded:
-    """One request as it arrived. `headers` keeps order, case and duplicates."""
+    """One request as it arrived. `headers` and `trailers` keep order, case and duplicates."""
 
     head: bytes
     method: str
     target: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+    trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def values(self, name: str) -> list[bytes]:
         """All values of a header, names compared without case."""
@@ -30,14 +34,17 @@ class Recorded:
 class Answer:
     """What the upstream does with a request.
 
-    `raw` is sent as it is, instead of status, headers and body. `behaviour` is `answer`, `close` (the connection
-    ends without an answer) or `hang` (no answer at all).
+    `raw` is sent as it is, instead of status, headers and body; `padding` is how many spaces follow the body.
+    `behaviour` is `answer`, `close` (the connection ends without an answer), `hang` (no answer at all), `slow_head` or
+    `slow_body` (from there on one byte a second), or `reset` (the connection is reset when all was sent: with a `raw`
+    that is not a whole answer, in the middle of it).
     """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: Optional[bytes] = None
     raw: Optional[bytes] = None
+    padding: int = 0
     delay: float = 0.0
     behaviour: str = "answer"
 
@@ -96,16 +103,39 @@ class Server:
                 if answer.delay:
                     self._stopping.wait(answer.delay)
                 if answer.behaviour == "hang":
-                    self._stopping.wait()
-                if answer.behaviour != "answer" or self._stopping.is_set():
+                    while connection.recv(65536):  # until the proxy gives up, or `stop` comes
+                        pass
+                if answer.behaviour in ("close", "hang") or self._stopping.is_set():
                     return
-                connection.sendall(_render(answer, request))
+                self._send(connection, answer, request)
         except OSError:
             pass  # the proxy closed, or `stop` did
         finally:
             with self._lock:
                 self._connections.discard(connection)
             _shut(connection)
+
+    def _send(self, connection: socket.socket, answer: Answer, request: Recorded) -> None:
+        head, body = _render(answer, request)
+        if answer.behaviour == "slow_head":
+            self._trickle(connection, head + body)
+        elif answer.behaviour == "slow_body":
+            connection.sendall(head)
+            self._trickle(connection, body)
+        else:
+            connection.sendall(head + body)
+            for sent in range(0, answer.padding, len(PADDING)):
+                connection.sendall(PADDING[: answer.padding - sent])
+        if answer.behaviour == "reset":
+            # A close that does not linger sends RST.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    def _trickle(self, connection: socket.socket, data: bytes) -> None:
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            if self._stopping.wait(1.0):
+                return
 
     def _recorded(self, request: Recorded) -> None:
         """Called when the head of a request is complete, before its body."""
@@ -133,8 +163,8 @@ class Upstream(Server):
         if self.answer.body is not None or self.answer.raw is not None:
             return self.answer
         echo = {"method": request.method, "target": request.target.decode("latin-1")}
-        return Answer(self.answer.status, [("content-type", "application/json"), *self.answer.headers],
-                      json.dumps(echo).encode(), None, self.answer.delay, self.answer.behaviour)
+        return replace(self.answer, headers=[("content-type", "application/json"), *self.answer.headers],
+                       body=json.dumps(echo).encode())
 
 
 class _Reader:
@@ -172,36 +202,42 @@ def _read_request(reader: _Reader, recorded: Callable[[Recorded], None]) -> Opti
         return None
     first, *lines = head[: -len(HEAD_END)].split(b"\r\n")
     method, target, _ = first.split(b" ", 2)
-    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    request = Recorded(head, method.decode("latin-1"), target, headers)
+    request = Recorded(head, method.decode("latin-1"), target, [_field(line) for line in lines])
     recorded(request)
     if b"chunked" in b",".join(request.values("transfer-encoding")):
-        request.body = _read_chunks(reader)
+        request.body, request.trailers = _read_chunks(reader)
     elif lengths := request.values("content-length"):
         request.body = reader.exactly(int(lengths[0]))
     return request
 
 
-def _read_chunks(reader: _Reader) -> bytes:
-    body = b""
+def _read_chunks(reader: _Reader) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The body and its trailers."""
+    body, trailers = b"", []
     while size := int((reader.until(b"\r\n") or b"0").split(b";")[0], 16):
         body += reader.exactly(size)
         reader.exactly(2)
-    while reader.until(b"\r\n") not in (b"\r\n", None):  # trailers
-        pass
-    return body
+    while (line := reader.until(b"\r\n")) not in (b"\r\n", None):
+        trailers.append(_field(line[:-2]))
+    return body, trailers
 
 
-def _render(answer: Answer, request: Recorded) -> bytes:
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value.strip()
+
+
+def _render(answer: Answer, request: Recorded) -> tuple[bytes, bytes]:
+    """Head and body, without `padding`."""
     if answer.raw is not None:
-        return answer.raw
+        return answer.raw, b""
     body = answer.body or b""
     lines = [f"HTTP/1.1 {answer.status} Answer", *(f"{name}: {value}" for name, value in answer.headers)]
     if answer.status not in (204, 304):
-        lines.append(f"content-length: {len(body)}")
+        lines.append(f"content-length: {len(body) + answer.padding}")
     head = "\r\n".join(lines).encode("latin-1") + HEAD_END
     has_body = request.method != "HEAD" and answer.status not in (204, 304)
-    return head + (body if has_body else b"")
+    return head, body if has_body else b""
 
 
 def _shut(connection: socket.socket) -> None:

@@ -576,3 +576,36 @@ proptest! {
         }
     }
 }
+
+// covers: ENV-PROTO-08
+#[test]
+fn of_trailers_only_what_the_operator_keeps_goes_on() {
+    let sent = [
+        "authorization",
+        "content-length",
+        "host",
+        "x-jwt-sub",
+        "x_user_id",
+        "x-amz-checksum-crc32",
+        "x-sum",
+    ];
+    let trailers: Headers = sent.iter().map(|name| (name, "1")).collect();
+    for (name, rules, expected) in [
+        ("by default", strangers("{}"), vec![]),
+        ("one kept", strangers(r#"{"keep": ["x-sum"]}"#), vec!["x-sum"]),
+        ("a prefix kept", strangers(r#"{"keep": ["x-amz-*"]}"#), vec!["x-amz-checksum-crc32"]),
+        (
+            "what frames and routes a request is no trailer",
+            trusted(&["host", "content-*", "x-jwt-*"]),
+            vec!["x-jwt-sub"],
+        ),
+    ] {
+        let mut after = trailers.clone();
+        rules.clear_trailers(&trailers, &mut |edit| edit.apply(&mut after));
+        assert_eq!(
+            after.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            expected.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(),
+            "{name}"
+        );
+    }
+}

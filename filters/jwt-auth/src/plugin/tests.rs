@@ -513,6 +513,25 @@ fn a_worker_that_died_fetching_holds_nobody_up() {
 }
 
 #[test]
+fn who_waits_for_a_fetch_does_not_wait_for_the_next_one_too() {
+    let config = remote_config("deny");
+    let first = start(&config);
+    first.tick();
+    let second = second_worker(&first, &config);
+    let waits = resume(&second, get(&second, &R1.token(&claims())));
+    assert_eq!(waits.status(), 0);
+    // The fetch runs into its deadline, and the next tick of the other worker begins another one.
+    for proxy in [&first, &second] {
+        at(proxy, 2);
+    }
+    answer_with(&first, HttpAnswer::default());
+    share(&first, &second);
+    second.tick();
+    assert_eq!(calls(&second), 1);
+    assert_refused(&resume(&second, waits), 503, "jwt.keys_unavailable");
+}
+
+#[test]
 fn without_shared_data_each_worker_fetches_for_itself() {
     let host = FakeHost::at(NOW);
     host.fail("proxy_get_shared_data", 10);
@@ -659,5 +678,17 @@ fn the_examples_of_the_documentation_are_accepted() {
     for example in examples {
         let result = configure(example.as_bytes(), &FakeHost::at(NOW));
         assert!(result.is_ok(), "{}\n{example}", result.err().unwrap());
+    }
+}
+
+#[test]
+fn a_proxy_without_randomness_gets_the_same_verdicts() {
+    let host = FakeHost::at(NOW);
+    host.fail("random_get", 12);
+    let proxy = start_on(host, &config());
+    let valid = R1.token(&claims());
+    for _ in 0..3 {
+        passed(get(&proxy, &valid));
+        assert_refused(&get(&proxy, &R1.token(&claims_with("exp", json!(NOW - 300)))), 401, "jwt.expired");
     }
 }

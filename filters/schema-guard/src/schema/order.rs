@@ -53,9 +53,48 @@ const fn rank(value: &Value) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    /// Few and close values, so that equal and neighbouring ones meet.
+    fn value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            (-2_i64..3).prop_map(|n| json!(n)),
+            (-4_i32..5).prop_map(|n| json!(f64::from(n) / 2.0)),
+            prop_oneof![Just(i64::MIN), Just(i64::MAX)].prop_map(|n| json!(n)),
+            Just(json!(u64::MAX)),
+            prop_oneof![Just(9.223_372_036_854_776e18), Just(1.844_674_407_370_955_2e19)]
+                .prop_map(|n| json!(n)),
+            any::<f64>().prop_map(|n| json!(n)),
+        ];
+        let leaf = prop_oneof![
+            number,
+            any::<bool>().prop_map(|b| json!(b)),
+            "[ab]{0,2}".prop_map(Value::String),
+            Just(Value::Null),
+        ];
+        leaf.prop_recursive(2, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+                prop::collection::vec(("[ab]", inner), 0..3)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        // A sort by an order that contradicts itself may panic.
+        #[test]
+        fn the_order_is_total(a in value(), b in value(), c in value()) {
+            prop_assert_eq!(compare(&a, &a), Ordering::Equal);
+            prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+            if compare(&a, &b).is_le() && compare(&b, &c).is_le() {
+                prop_assert!(compare(&a, &c).is_le());
+            }
+        }
+    }
 
     #[test]
     fn equality_is_that_of_json_schema() {

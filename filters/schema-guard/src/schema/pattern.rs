@@ -5,6 +5,8 @@
 
 mod translate;
 
+use std::fmt::Display;
+
 use regex_automata::meta::{Config, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
@@ -30,17 +32,19 @@ impl Pattern {
         }
         let translated =
             translate::to_rust(pattern).map_err(|problem| format!("{problem} in pattern `{pattern}`"))?;
+        let hir =
+            syntax::parse_with(&translated, &syntax_config()).map_err(|error| refused(pattern, &error))?;
         let nfa = thompson::Config::new()
             .nfa_size_limit(Some(MAX_SIZE))
             .which_captures(thompson::WhichCaptures::None);
-        let nfa = thompson::Compiler::new().configure(nfa).syntax(syntax_config()).build(&translated);
+        let nfa = thompson::Compiler::new().configure(nfa).build_from_hir(&hir);
         let states = nfa.map_err(|error| refused(pattern, &error))?.states().len();
         // Matches are never located, and whether there is one needs no captures: small caches, one pass if possible.
         let config = Config::new()
             .nfa_size_limit(Some(MAX_SIZE))
             .onepass_size_limit(Some(MAX_SIZE))
             .which_captures(thompson::WhichCaptures::None);
-        let regex = Regex::builder().configure(config).syntax(syntax_config()).build(&translated);
+        let regex = Regex::builder().configure(config).build_from_hir(&hir);
         Ok(Self { regex: regex.map_err(|error| refused(pattern, &error))?, states })
     }
 
@@ -61,9 +65,8 @@ fn syntax_config() -> syntax::Config {
 }
 
 /// The engine's messages span lines and say how to raise its limits; one line is enough here.
-fn refused(pattern: &str, error: &(dyn std::error::Error + 'static)) -> String {
-    let deepest = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
-    let text = deepest.to_string();
+fn refused(pattern: &str, error: &dyn Display) -> String {
+    let text = error.to_string();
     let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     format!("can't use pattern `{pattern}`: {reason}")
 }

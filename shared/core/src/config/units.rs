@@ -190,6 +190,7 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
+    // covers: HOST-TRAP-08
     #[test]
     fn a_duration_needs_a_unit() {
         for (text, expected) in [
@@ -208,6 +209,12 @@ mod tests {
             ("1 s", None),
             ("1S", None),
             ("1h30m", None),
+            ("18446744073709551s", Some(18_446_744_073_709_551_000)),
+            ("18446744073709552s", None),
+            ("18446744073709551615ms", Some(u64::MAX)),
+            ("18446744073709551616ms", None),
+            ("213503982334d", Some(213_503_982_334 * 86_400_000)),
+            ("213503982335d", None),
             ("99999999999999999999s", None),
             ("999999999999999999d", None),
         ] {

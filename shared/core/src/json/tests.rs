@@ -7,6 +7,27 @@ fn problem(text: &[u8]) -> Option<JsonProblem> {
     parse(text, Limits::default()).err().map(|error| error.problem)
 }
 
+// covers: ENV-BODY-13
+#[test]
+fn a_number_is_the_double_nearest_to_its_text() {
+    // The first was read as 1000, which passed `maximum: 1000` and `type: integer`.
+    for text in ["1000.0000000000001", "0.1", "1.0000000000000002", "5e-324", "8.98846567431158e307"] {
+        let read = parse(text.as_bytes(), Limits::default()).unwrap();
+        let bits = |number: f64| number.to_bits();
+        assert_eq!(read.as_f64().map(bits), text.parse().map(bits).ok(), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_double_reads_back(bits in any::<u64>()) {
+        let number = f64::from_bits(bits);
+        prop_assume!(number.is_finite());
+        let read = parse(format!("{number:e}").as_bytes(), Limits::default()).unwrap();
+        prop_assert_eq!(read.as_f64(), Some(number));
+    }
+}
+
 // covers: ENV-BODY-10, ENV-BODY-12
 #[test]
 fn what_readers_could_take_differently_is_refused() {

@@ -5,6 +5,9 @@ use std::net::Ipv6Addr;
 
 use crate::{Denial, Reason};
 
+/// Longest authority in bytes: a name may have 255 (RFC 1035 section 2.3.4).
+const MAX_LEN: usize = 255;
+
 /// Host and port of a request in canonical form (RFC 9110 sections 4.2.3 and 7.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
@@ -27,11 +30,15 @@ impl AuthorityError {
 
 impl Authority {
     /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`: letters become lower-case, one trailing dot goes, an IPv6
-    /// address gets its canonical text (RFC 5952).
+    /// address gets its canonical text (RFC 5952). A name in Punycode stays as it is.
     ///
     /// # Errors
-    /// [`AuthorityError`] for everything else: empty, userinfo, comma, NUL, space, escapes, non-ASCII, zone ids.
+    /// [`AuthorityError`] for everything else: empty, userinfo, comma, NUL, space, escapes, non-ASCII, zone ids, more
+    /// than 255 bytes.
     pub fn parse(authority: &[u8]) -> Result<Self, AuthorityError> {
+        if authority.len() > MAX_LEN {
+            return Err(AuthorityError);
+        }
         let text = std::str::from_utf8(authority).map_err(|_| AuthorityError)?;
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (address, port) = rest.split_once(']').ok_or(AuthorityError)?;
@@ -139,6 +146,30 @@ mod tests {
             assert_eq!(parsed.canonical(b"https"), expected, "{authority}");
             let again = Authority::parse(expected.as_bytes()).unwrap();
             assert_eq!(again.canonical(b"https"), expected, "{authority} twice");
+        }
+    }
+
+    // covers: HOST-ALGO-09
+    #[test]
+    fn punycode_is_not_decoded_and_a_long_name_is_refused() {
+        for (name, accepted) in [
+            ("xn--".to_owned(), true),
+            ("xn--a-".to_owned(), true),
+            ("xn--0zwm56d.test".to_owned(), true),
+            (format!("xn--{}", "9".repeat(251)), true),
+            (format!("xn--{}", "9".repeat(252)), false),
+            ("xn--a.".repeat(42), true),
+            ("xn--".repeat(1_000), false),
+            ("xn--a.".repeat(100_000), false),
+        ] {
+            let parsed = Authority::parse(name.as_bytes()).ok();
+            let expected = name.strip_suffix('.').unwrap_or(&name);
+            assert_eq!(
+                parsed.as_ref().map(Authority::host),
+                accepted.then_some(expected),
+                "{} bytes",
+                name.len()
+            );
         }
     }
 

@@ -26,8 +26,9 @@ pub struct Selector {
 
 /// A condition on one header field.
 ///
-/// Of several fields with this name one is enough: a rule that protects `x-role: admin` must not be left by
-/// sending a second `x-role`.
+/// Of several fields with this name one is enough, and of a list one member, as in `x-role: user, admin`: a rule that
+/// protects `x-role: admin` must not be left by sending more. A value that is a list itself is also met by fields that
+/// make it together (RFC 9110 section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderSelector {
@@ -122,11 +123,18 @@ impl<'a> Subject<'a> {
 }
 
 fn has_header(request: &Request, header: &HeaderSelector) -> bool {
-    let mut values = request.headers().all(header.name.as_bytes());
-    match &header.value {
-        Some(expected) => values.any(|value| value.trim_ascii() == expected.as_bytes()),
-        None => values.next().is_some(),
-    }
+    let lines = || request.headers().all(header.name.as_bytes());
+    let Some(expected) = header.value.as_deref().map(str::as_bytes) else {
+        return lines().next().is_some();
+    };
+    lines().any(|line| line.trim_ascii() == expected)
+        || lines().flat_map(members).any(|member| member == expected)
+        || (expected.contains(&b',') && lines().flat_map(members).eq(members(expected)))
+}
+
+/// The members of a list that are not empty, without white space around them.
+fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// A method that this matcher can compare exactly: RFC 9110 methods are case-sensitive, and all in use are

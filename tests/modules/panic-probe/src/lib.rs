@@ -1,4 +1,5 @@
-//! A filter that panics when a request says so (`x-panic: 1`): shows what a proxy configuration does after a panic.
+//! A filter that panics when a request says so (`x-panic: head`, `x-panic: body`): shows what a proxy configuration does
+//! after a panic.
 //! Never part of a release.
 
 use std::rc::Rc;
@@ -20,6 +21,16 @@ impl Plugin for PanicProbe {
 
 impl Filter for PanicProbe {
     fn on_request_headers(&mut self, request: &Request, _ctx: &mut Ctx<'_>) -> Flow {
+        match request.headers().first(b"x-panic") {
+            Some(b"body") => Flow::NeedBody { limit: 1024 },
+            asked => {
+                assert!(asked.is_none(), "asked to panic");
+                Flow::Continue
+            }
+        }
+    }
+
+    fn on_request_body(&mut self, request: &Request, _body: &[u8], _ctx: &mut Ctx<'_>) -> Flow {
         assert!(!request.headers().contains(b"x-panic"), "asked to panic");
         Flow::Continue
     }

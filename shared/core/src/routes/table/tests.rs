@@ -199,9 +199,9 @@ fn a_host_has_many_spellings() {
     }
 }
 
-// covers: ENV-HDR-01, ENV-HDR-02
+// covers: ENV-HDR-01, ENV-HDR-02, ENV-HDR-03
 #[test]
-fn one_copy_of_a_header_is_enough() {
+fn one_copy_of_a_header_is_enough_and_one_member_of_a_list() {
     let header = |name: &str, value: Option<&str>| HeaderSelector {
         name: name.to_owned(),
         value: value.map(str::to_owned),
@@ -213,6 +213,7 @@ fn one_copy_of_a_header_is_enough() {
         },
         Selector { headers: vec![header("x-role", Some("admin"))], ..Selector::default() },
         Selector { headers: vec![header("x-tenant", None)], ..Selector::default() },
+        Selector { headers: vec![header("x-scope", Some("a,b"))], ..Selector::default() },
     ]);
     for (name, headers, expected) in [
         ("both", &[("x-role", "admin"), ("x-tenant", "a")][..], Some(0)),
@@ -221,6 +222,16 @@ fn one_copy_of_a_header_is_enough() {
         ("second of three", &[("x-role", "x"), ("x-role", "admin"), ("x-role", "y")], Some(1)),
         ("last of three", &[("x-role", "x"), ("x-role", "y"), ("x-role", "admin")], Some(1)),
         ("white space around", &[("x-role", " admin\t")], Some(1)),
+        ("first of a list", &[("x-role", "admin,x")], Some(1)),
+        ("first of a list, spaced", &[("x-role", "admin ,x")], Some(1)),
+        ("last of a list", &[("x-role", "x, admin")], Some(1)),
+        ("in the list of a second line", &[("x-role", "x"), ("x-role", "y,\tadmin,")], Some(1)),
+        ("beside empty members", &[("x-role", ",,admin,")], Some(1)),
+        ("part of a member", &[("x-role", "x admin,admin x")], None),
+        ("a list that was asked for", &[("x-scope", "a, b")], Some(3)),
+        ("the same from two lines", &[("x-scope", "a"), ("x-scope", "b")], Some(3)),
+        ("a part of it", &[("x-scope", "a")], None),
+        ("in another order", &[("x-scope", "b, a")], None),
         ("other case", &[("x-role", "Admin")], None),
         ("longer value", &[("x-role", "admins")], None),
         ("present and empty", &[("x-tenant", "")], Some(2)),

@@ -1,0 +1,54 @@
+"""The traffic of the drill: requests that must pass, and those that must be refused whatever happens."""
+
+import itertools
+
+from harness import client, idp
+from harness.traffic import Kind
+
+# The drill takes minutes.
+LIFETIME = {"claims": {"exp": "${now+3600}"}}
+JSON = (b"content-type", b"application/json")
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    """The field that carries a token."""
+    return (b"authorization", b"Bearer " + token.encode())
+
+
+def make() -> tuple[Kind, ...]:
+    """All kinds, with fresh tokens. Without keys, those of `KEYED` can't be judged."""
+    good = bearer(idp.mint(LIFETIME))
+    forged = bearer(idp.mint({**LIFETIME, "key": "stranger", "header": {"kid": "r1"}}))
+    expired = bearer(idp.mint({"claims": {"iat": "${now-900}", "exp": "${now-600}"}}))
+    numbers = itertools.count()
+
+    def unknown_key() -> bytes:
+        # A different key id each time: the flood that makes a naive client fetch each time.
+        token = idp.mint({**LIFETIME, "header": {"kid": f"unknown-{next(numbers)}"}, "signature": "zero"})
+        return client.http1("GET", b"/orders/7", [bearer(token)])
+
+    def fixed(name: str, expected: str, clients: int, request: bytes) -> Kind:
+        return Kind(name, lambda: request, expected, clients)
+
+    return (
+        fixed("read", "200", 4, client.http1("GET", b"/orders/7", [good])),
+        fixed("create", "200", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":"tea"}')),
+        fixed("health", "200", 1, client.http1("GET", b"/health", [])),
+        fixed("no token", "401 jwt.missing", 2, client.http1("GET", b"/orders/7", [])),
+        fixed("forged", "401 jwt.signature_invalid", 2, client.http1("GET", b"/orders/7", [forged])),
+        fixed("expired", "401 jwt.expired", 1, client.http1("GET", b"/orders/7", [expired])),
+        Kind("unknown key", unknown_key, "401 jwt.unknown_key", 2),
+        fixed("bad body", "400 schema.invalid", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":7}')),
+        fixed("bad path", "404 schema.unknown_path", 1, client.http1("GET", b"/admin", [good])),
+        fixed("login limit", "429 rate.exceeded", 2, client.http1("POST", b"/login", [JSON], b'{"user":"u"}')),
+        fixed("user limit", "429 rate.exceeded", 1, client.http1("DELETE", b"/orders/7", [good])),
+    )
+
+
+# Those that must reach the upstream.
+GOOD = frozenset({"read", "create", "health"})
+# Those whose verdict needs a key of the identity provider.
+KEYED = frozenset({"read", "create", "forged", "unknown key", "bad body", "bad path", "user limit"})
+# Those over a limit, once the limit's first requests have passed.
+LIMITED = frozenset({"login limit", "user limit"})
+ALL = frozenset(kind.name for kind in make())

@@ -1,0 +1,1 @@
+"""Memory and time under hostile traffic: `make soak`."""

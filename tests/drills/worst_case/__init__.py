@@ -1,0 +1,1 @@
+"""What the worst input costs: `make worst-case`."""

@@ -1,0 +1,393 @@
+//! What is put on the host: the modules, their configurations, and exchanges whose verdict is known.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portcullis_jose::testing::{E1, OTHER, R1, SigningKey, jwks, verify_signature};
+use proxy_wasm_fault_host::{Answer, Callback, Exchange, Message, Module, Proxy, Trap, Vm};
+use serde_json::{Value, json};
+
+/// The clock of all subjects, in seconds since the epoch.
+pub const NOW: u64 = 1_700_000_000;
+/// The root context of all subjects.
+pub const ROOT: u32 = 1;
+/// The stream context of single exchanges.
+pub const STREAM: u32 = 2;
+
+/// One module with one configuration.
+#[derive(Debug)]
+pub struct Subject {
+    /// For reports, as in `jwt-auth, keys fetched`.
+    pub name: &'static str,
+    /// The module, as in `jwt-auth`.
+    pub module: &'static str,
+    /// What the operator wrote.
+    pub configuration: Value,
+    /// Whether a host error lets a request pass (`on_error: allow`).
+    pub fails_open: bool,
+    /// Whether the host has `verify_signature`.
+    pub native_signatures: bool,
+    /// Exchanges whose verdict is known.
+    pub cases: Vec<Case>,
+}
+
+/// An exchange and what becomes of it on a host without faults.
+#[derive(Debug)]
+pub struct Case {
+    /// For reports.
+    pub name: &'static str,
+    /// The exchange.
+    pub exchange: Exchange,
+    /// The status of the refusal; none when it passes.
+    pub refused: Option<u32>,
+}
+
+impl Subject {
+    /// The compiled module; compiling takes a second or two.
+    #[must_use]
+    pub fn load(&self) -> Module {
+        let dist = std::env::var_os("DIST").map_or_else(|| root().join("dist"), PathBuf::from);
+        let path = dist.join(format!("{}.wasm", self.module));
+        Module::load(&path).unwrap_or_else(|error| panic!("{error}; `make build` makes the modules"))
+    }
+
+    /// A proxy with this configuration, before the module is started.
+    #[must_use]
+    pub fn proxy(&self) -> Proxy {
+        let mut proxy = Proxy::at(NOW);
+        proxy.plugin_configuration = self.configuration.to_string().into_bytes();
+        proxy.set_property("source.address", "203.0.113.9:4711");
+        proxy.set_property("request.protocol", "HTTP/1.1");
+        proxy.set_property("connection.mtls", [0]);
+        proxy.set_property("response.code", 200_i64.to_le_bytes());
+        proxy.set_property("response.code_details", "via_upstream");
+        proxy.set_property("request.duration", 1_500_000_i64.to_le_bytes());
+        let keys = jwks(&[&R1, &E1]).to_string().into_bytes();
+        let fields = vec![(b":status".to_vec(), b"200".to_vec())];
+        proxy.clusters.insert("idp".into(), Answer::With(fields, keys));
+        proxy.clusters.insert("silent".into(), Answer::Silence);
+        if self.native_signatures {
+            let known = known_keys();
+            let function = move |argument: &[u8]| verify_signature::answer(argument, &known).ok_or(2);
+            proxy.functions.insert("verify_signature".into(), Arc::new(function));
+        }
+        proxy
+    }
+
+    /// A running module whose configuration was offered; whether it was accepted.
+    ///
+    /// # Errors
+    /// [`Trap`] when that traps.
+    pub fn start(&self, module: &Module, proxy: Proxy) -> Result<(Vm, bool), Trap> {
+        let mut vm = Vm::start(module, proxy)?;
+        let accepted = configure(&mut vm, ROOT)?;
+        Ok((vm, accepted))
+    }
+}
+
+/// Announces a root context and offers it the proxy's configuration.
+///
+/// # Errors
+/// [`Trap`] when that traps.
+pub fn configure(vm: &mut Vm, root: u32) -> Result<bool, Trap> {
+    let size = u32::try_from(vm.proxy().plugin_configuration.len()).unwrap_or(u32::MAX);
+    vm.call(&Callback::context_create(root, 0))?;
+    Ok(vm.call(&Callback::vm_start(root, 0))? != 0 && vm.call(&Callback::configure(root, size))? != 0)
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn known_keys() -> Vec<Value> {
+    let vectors = include_str!("../../../filters/jwt-auth/src/native_vectors.json");
+    let vectors: Vec<Value> = serde_json::from_str(vectors).unwrap();
+    let probes = vectors.into_iter().map(|vector| vector["jwk"].clone());
+    probes.chain([&R1, &E1, &OTHER].map(|key| key.public_jwk())).collect()
+}
+
+/// Every filter, with the configurations that matter. A new filter joins here.
+#[must_use]
+pub fn all() -> Vec<Subject> {
+    let open = |value: &Value| {
+        let mut value = value.clone();
+        value["on_error"] = json!("allow");
+        value
+    };
+    let inline = jwt_auth(&json!({"inline": jwks(&[&R1, &E1])}));
+    let remote = |cluster: &str| {
+        let source =
+            json!({"url": "http://idp.test/jwks", "cluster": cluster, "timeout": "1s", "min_refetch": "1s"});
+        jwt_auth(&json!({"remote": source}))
+    };
+    let subject = |name, module, configuration, cases| Subject {
+        name,
+        module,
+        configuration,
+        cases,
+        fails_open: false,
+        native_signatures: true,
+    };
+    let failing_open = |name, module, configuration: &Value, cases| Subject {
+        fails_open: true,
+        ..subject(name, module, open(configuration), cases)
+    };
+    vec![
+        // An event that can't be written is no reason to refuse a request: its default is `allow`.
+        Subject {
+            fails_open: true,
+            ..subject("audit", "audit", json!({"headers": ["user-agent"]}), plain_cases())
+        },
+        subject("header-guard", "header-guard", json!({}), header_cases()),
+        subject("jwt-auth, keys inline", "jwt-auth", inline.clone(), token_cases()),
+        Subject {
+            native_signatures: false,
+            ..subject("jwt-auth, signatures in wasm", "jwt-auth", inline.clone(), token_cases())
+        },
+        subject("jwt-auth, keys fetched", "jwt-auth", remote("idp"), token_cases()),
+        subject("jwt-auth, no keys to be had", "jwt-auth", remote("silent"), keyless_cases()),
+        subject("rate-limit", "rate-limit", rate_limit(), limit_cases()),
+        subject("schema-guard", "schema-guard", schema_guard(), body_cases()),
+        subject("suite", "suite", suite(), suite_cases()),
+        failing_open("header-guard, on_error allow", "header-guard", &json!({}), header_cases()),
+        failing_open("jwt-auth, on_error allow", "jwt-auth", &inline, token_cases()),
+        failing_open("rate-limit, on_error allow", "rate-limit", &rate_limit(), limit_cases()),
+        failing_open("schema-guard, on_error allow", "schema-guard", &schema_guard(), body_cases()),
+    ]
+}
+
+fn jwt_auth(keys: &Value) -> Value {
+    json!({
+        "realm": "orders",
+        "providers": [{
+            "name": "main",
+            "issuer": "https://issuer.test/",
+            "audiences": ["api://orders"],
+            "jwks": keys,
+            "claims_to_headers": [{"claim": "sub", "header": "x-user-id"}],
+        }],
+        "rules": [{"id": "health", "match": {"path": "/health"}, "require": "none"}],
+    })
+}
+
+fn rate_limit() -> Value {
+    json!({
+        "limits": [
+            {"id": "closed", "match": {"path": "/closed"}, "key": [], "requests": 0, "per": "1h"},
+            {"id": "address", "match": {"path": "/orders/**"}, "key": ["client_address"], "requests": 100, "per": "1h"},
+            {"id": "key", "match": {"path": "/orders/**"}, "key": ["client_address", {"header": "x-api-key"}], "missing": "skip", "requests": 100, "per": "1s"},
+        ],
+    })
+}
+
+fn schema_guard() -> Value {
+    let id =
+        json!({"name": "id", "in": "path", "required": true, "schema": {"type": "integer", "minimum": 1}});
+    let item = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["item"],
+        "properties": {
+            "item": {"type": "string", "maxLength": 40, "pattern": "^[a-z ]+$"},
+            "price": {"type": "number", "multipleOf": 0.01},
+            "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": true},
+            "nested": {"$ref": "#/components/schemas/Nested"},
+        },
+    });
+    json!({
+        "max_body": "64KiB",
+        "document": {
+            "openapi": "3.1.0",
+            "info": {"title": "Orders", "version": "1"},
+            "paths": {
+                "/orders": {"post": {
+                    "operationId": "createOrder",
+                    "requestBody": {"required": true, "content": {"application/json": {"schema": item}}},
+                    "responses": {"201": {"description": "made"}},
+                }},
+                "/orders/{id}": {"get": {
+                    "operationId": "getOrder",
+                    "parameters": [id],
+                    "responses": {"200": {"description": "ok"}},
+                }},
+            },
+            "components": {"schemas": {"Nested": {
+                "type": "object",
+                "properties": {"next": {"$ref": "#/components/schemas/Nested"}},
+            }}},
+        },
+    })
+}
+
+fn suite() -> Value {
+    let inline = jwt_auth(&json!({"inline": jwks(&[&R1, &E1])}));
+    let filters = [
+        ("header-guard", json!({})),
+        ("audit", json!({})),
+        ("rate-limit", rate_limit()),
+        ("jwt-auth", inline),
+        ("schema-guard", schema_guard()),
+    ];
+    let filters: Vec<_> =
+        filters.iter().map(|(name, config)| json!({"filter": name, "config": config})).collect();
+    json!({"filters": filters})
+}
+
+/// A request as a client sends it, with these fields besides the usual ones.
+#[must_use]
+pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Message {
+    let mut all = vec![
+        (":method", method),
+        (":path", path),
+        (":authority", "api.test"),
+        (":scheme", "http"),
+        ("user-agent", "client/1.0"),
+        ("accept", "*/*"),
+    ];
+    all.extend(fields);
+    Message::new(&all)
+}
+
+fn posted(path: &str, fields: &[(&str, &str)], body: &str) -> Message {
+    let mut fields = fields.to_vec();
+    fields.push(("content-type", "application/json"));
+    Message { body: body.as_bytes().to_vec(), ..request("POST", path, &fields) }
+}
+
+const fn pass(name: &'static str, exchange: Exchange) -> Case {
+    Case { name, exchange, refused: None }
+}
+
+const fn refuse(name: &'static str, status: u32, exchange: Exchange) -> Case {
+    Case { name, exchange, refused: Some(status) }
+}
+
+/// With a response that gives something away.
+fn leaky(request: Message) -> Exchange {
+    let response =
+        [(":status", "200"), ("server", "upstream/1.2"), ("x-powered-by", "php"), ("set-cookie", "a=b")];
+    Exchange { response: Message::new(&response), ..Exchange::new(request) }
+}
+
+fn plain_cases() -> Vec<Case> {
+    vec![
+        pass("a GET", leaky(request("GET", "/orders/7?x=1", &[]))),
+        pass(
+            "a POST in parts",
+            Exchange { part: 7, ..Exchange::new(posted("/orders", &[], r#"{"item": "a book"}"#)) },
+        ),
+    ]
+}
+
+fn header_cases() -> Vec<Case> {
+    vec![
+        pass("a GET", leaky(request("GET", "/orders/7", &[]))),
+        pass(
+            "a spoofed identity",
+            leaky(request(
+                "GET",
+                "/orders/7",
+                &[
+                    ("x-user-id", "admin"),
+                    ("x-forwarded-for", "10.0.0.1"),
+                    ("x-original-url", "/admin"),
+                    ("x-envoy-internal", "true"),
+                    ("x-forwarded-client-cert", "By=a"),
+                ],
+            )),
+        ),
+        refuse(
+            "two credentials",
+            400,
+            Exchange::new(request(
+                "GET",
+                "/",
+                &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
+            )),
+        ),
+    ]
+}
+
+/// A token that `key` signed; `lifetime` seconds from now.
+#[must_use]
+pub fn token(key: &SigningKey, lifetime: i64) -> String {
+    let now = i64::try_from(NOW).unwrap();
+    key.token(&json!({
+        "iss": "https://issuer.test/",
+        "aud": "api://orders",
+        "sub": "alice",
+        "iat": now - 600,
+        "exp": now + lifetime,
+        "scope": "orders.read",
+    }))
+}
+
+fn bearer(path: &str, token: &str) -> Exchange {
+    leaky(request("GET", path, &[("authorization", &format!("Bearer {token}")), ("x-user-id", "admin")]))
+}
+
+fn token_cases() -> Vec<Case> {
+    vec![
+        pass("a valid RS256 token", bearer("/orders/7", &token(&R1, 600))),
+        pass("a valid ES256 token", bearer("/orders/7", &token(&E1, 600))),
+        pass(
+            "no token where none is asked for",
+            Exchange::new(request("GET", "/health", &[("x-user-id", "admin")])),
+        ),
+        refuse("no token", 401, Exchange::new(request("GET", "/orders/7", &[]))),
+        refuse("an expired token", 401, bearer("/orders/7", &token(&R1, -300))),
+        refuse("a stranger's token", 401, bearer("/orders/7", &token(&OTHER, 600))),
+        refuse("a broken signature", 401, bearer("/orders/7", &format!("{}A", token(&R1, 600)))),
+    ]
+}
+
+fn keyless_cases() -> Vec<Case> {
+    vec![
+        refuse("a valid token", 503, bearer("/orders/7", &token(&R1, 600))),
+        refuse("no token", 401, Exchange::new(request("GET", "/orders/7", &[]))),
+    ]
+}
+
+fn limit_cases() -> Vec<Case> {
+    vec![
+        pass("under the limit", leaky(request("GET", "/orders/7", &[("x-api-key", "k1")]))),
+        pass("no limit", Exchange::new(request("GET", "/health", &[]))),
+        refuse("a closed path", 429, Exchange::new(request("GET", "/closed", &[]))),
+    ]
+}
+
+fn body_cases() -> Vec<Case> {
+    let valid = r#"{"item": "a book", "price": 9.99, "tags": ["a", "b"], "nested": {"next": {}}}"#;
+    let with_trailers = Exchange {
+        part: 10,
+        ..Exchange::new(Message {
+            trailers: Some(vec![(b"x-sum".to_vec(), b"1".to_vec())]),
+            ..posted("/orders", &[], valid)
+        })
+    };
+    vec![
+        pass("a valid GET", Exchange::new(request("GET", "/orders/7", &[]))),
+        pass("a valid body in parts", Exchange { part: 10, ..Exchange::new(posted("/orders", &[], valid)) }),
+        pass("a valid body with trailers", with_trailers),
+        refuse("an invalid body", 400, Exchange::new(posted("/orders", &[], r#"{"item": "A BOOK"}"#))),
+        refuse("an invalid parameter", 400, Exchange::new(request("GET", "/orders/zero", &[]))),
+        refuse("an unknown path", 404, Exchange::new(request("GET", "/admin", &[]))),
+        refuse(
+            "a body that is too large",
+            413,
+            Exchange { part: 16 * 1024, ..Exchange::new(posted("/orders", &[], &"x".repeat(70_000))) },
+        ),
+    ]
+}
+
+fn suite_cases() -> Vec<Case> {
+    let token = format!("Bearer {}", token(&R1, 600));
+    let signed = ("authorization", token.as_str());
+    vec![
+        pass("a valid GET", leaky(request("GET", "/orders/7", &[signed, ("x-user-id", "admin")]))),
+        pass("a valid POST", leaky(posted("/orders", &[signed], r#"{"item": "a book"}"#))),
+        refuse("no token", 401, Exchange::new(request("GET", "/orders/7", &[]))),
+        refuse("an invalid body", 400, Exchange::new(posted("/orders", &[signed], r#"{"item": 1}"#))),
+        refuse("a closed path", 429, Exchange::new(request("GET", "/closed", &[signed]))),
+    ]
+}
