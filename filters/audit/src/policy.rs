@@ -90,13 +90,22 @@ fn names(list: &str, texts: &[String], max: usize) -> Result<Vec<String>, Config
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         (1..=64).contains(&text.len()) && text.bytes().all(legal)
     };
-    let checked = texts.iter().enumerate().map(|(index, text)| {
-        let problem =
-            || format!("expected a name of up to 64 letters, digits, `-`, `_` or `.`, found `{text}`");
-        let name = is_name(text).then(|| text.to_ascii_lowercase());
-        name.ok_or_else(|| ConfigError::new(format!("{list}[{index}]"), problem()))
-    });
-    checked.collect()
+    let mut names = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let mistake = |problem: String| Err(ConfigError::new(format!("{list}[{index}]"), problem));
+        if !is_name(text) {
+            return mistake(format!(
+                "expected a name of up to 64 letters, digits, `-`, `_` or `.`, found `{text}`"
+            ));
+        }
+        let name = text.to_ascii_lowercase();
+        // Twice in an event: readers of JSON differ on which one counts.
+        if names.contains(&name) {
+            return mistake(format!("expected each name once, found `{text}` again"));
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -110,6 +119,7 @@ mod tests {
             (r#"{"headers": ["a b"]}"#, "headers[0]: expected a name"),
             (r#"{"headers": ["a", ""]}"#, "headers[1]: expected a name"),
             (r#"{"headers": ["a\"b"]}"#, "headers[0]: expected a name"),
+            (r#"{"headers": ["x-a", "X-A"]}"#, "headers[1]: expected each name once, found `X-A` again"),
             (r#"{"filters": ["a/b"]}"#, "filters[0]: expected a name"),
             (r#"{"fields": ["body"]}"#, "fields[0]: "),
             (r#"{"source": "hash"}"#, "source: "),

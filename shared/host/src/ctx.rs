@@ -21,8 +21,18 @@ pub struct Exchange {
     pub(crate) operation: Option<String>,
     /// Verdicts so far, in order.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Time that each filter's request-phase callbacks took.
+    /// Time that each filter's request-phase callbacks took, a filter once.
     pub(crate) timings: Vec<(&'static str, Duration)>,
+}
+
+impl Exchange {
+    /// Adds time to a filter's own: head and body, and several instances of it, are one number.
+    pub(crate) fn took(&mut self, filter: &'static str, time: Duration) {
+        match self.timings.iter_mut().find(|(known, _)| *known == filter) {
+            Some((_, total)) => *total = total.saturating_add(time),
+            None => self.timings.push((filter, time)),
+        }
+    }
 }
 
 /// A change to the header fields of the current direction.
@@ -151,5 +161,19 @@ impl<'a> Ctx<'a> {
     #[must_use]
     pub fn timings(&self) -> &[(&'static str, Duration)] {
         &self.exchange.timings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_has_one_time_however_often_it_was_called() {
+        let mut exchange = Exchange::default();
+        for (filter, micros) in [("a", 1), ("b", 2), ("a", 4)] {
+            exchange.took(filter, Duration::from_micros(micros));
+        }
+        assert_eq!(exchange.timings, [("a", Duration::from_micros(5)), ("b", Duration::from_micros(2))]);
     }
 }

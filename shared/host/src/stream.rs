@@ -287,7 +287,7 @@ impl Stream {
             if let Some(start) = started {
                 started = host.now().ok();
                 if let Some(end) = started {
-                    self.exchange.timings.push((name, end.since(start)));
+                    self.exchange.took(name, end.since(start));
                 }
             }
             for _ in verdicts_before..self.exchange.verdicts.len() {

@@ -102,11 +102,19 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// The pairs of all `cookie` fields (RFC 6265 section 4.2.1). Values are not decoded: cookies have no escapes.
-pub(super) fn cookies(headers: &Headers) -> Vec<(&str, &str)> {
-    let fields = headers.all(b"cookie").filter_map(|field| std::str::from_utf8(field).ok());
-    let pairs = fields.flat_map(|field| field.split(';'));
-    pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim(), value.trim())).collect()
+/// The pairs of all `cookie` fields (RFC 6265 section 4.2.1). Values are not decoded: cookies have no escapes. None for a
+/// value that servers read differently: with white space at the `=`, or not UTF-8.
+pub(super) fn cookies(headers: &Headers) -> Vec<(&str, Option<&str>)> {
+    let pairs = headers.all(b"cookie").flat_map(|field| field.split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| cookie(pair.trim_ascii())).collect()
+}
+
+fn cookie(pair: &[u8]) -> Option<(&str, Option<&str>)> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = pair.split_at_checked(at)?;
+    let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value.get(1..)?).ok());
+    let plain = name.trim_end() == name;
+    Some((name.trim_end(), value.filter(|value| plain && value.trim_start() == *value)))
 }
 
 #[cfg(test)]
@@ -155,7 +163,21 @@ mod tests {
     #[test]
     fn cookies_come_from_all_fields() {
         let headers = [("cookie", "a=1; b=2"), ("cookie", "a=3; flag")].into_iter().collect();
-        assert_eq!(cookies(&headers), [("a", "1"), ("b", "2"), ("a", "3")]);
+        assert_eq!(cookies(&headers), [("a", Some("1")), ("b", Some("2")), ("a", Some("3"))]);
+    }
+
+    #[test]
+    fn a_cookie_that_servers_read_differently_has_no_value() {
+        for (field, expected) in [
+            (&b" a=1 "[..], vec![("a", Some("1"))]),
+            (b"a =1", vec![("a", None)]),
+            (b"a= 1; b=\xff", vec![("a", None), ("b", None)]),
+            (b"\xff=1; a=1", vec![("a", Some("1"))]),
+            (b"a=", vec![("a", Some(""))]),
+        ] {
+            let headers = [(&b"cookie"[..], field)].into_iter().collect();
+            assert_eq!(cookies(&headers), expected, "{field:?}");
+        }
     }
 
     proptest! {

@@ -74,6 +74,9 @@ pub(super) fn event(data: &[u8]) {
         protocol: Some(foreign.as_bytes()),
         tls: Some(foreign.as_bytes()),
     };
+    // As a configuration may have them: each once.
+    names.sort();
+    names.dedup();
     names.truncate(16);
     let all = [Field::Bytes, Field::Flags, Field::Path, Field::Protocol, Field::Tls, Field::Upstream];
     let fields = if foreign.len().is_multiple_of(2) { &all[..] } else { &[] };

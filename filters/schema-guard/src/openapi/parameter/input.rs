@@ -43,7 +43,7 @@ impl Parameter {
         request: &Request,
         variables: &[(&str, String)],
         query: &Query<'_>,
-        cookies: &[(&str, &str)],
+        cookies: &[(&str, Option<&str>)],
         schemas: &Schemas,
     ) -> Input {
         match self.location {
@@ -84,12 +84,13 @@ impl Parameter {
         }
     }
 
-    fn in_cookies(&self, cookies: &[(&str, &str)]) -> Input {
-        let values: Vec<&str> =
+    fn in_cookies(&self, cookies: &[(&str, Option<&str>)]) -> Input {
+        let values: Vec<Option<&str>> =
             cookies.iter().filter(|(name, _)| *name == self.name).map(|(_, value)| *value).collect();
         match values.as_slice() {
             [] => Input::Absent,
-            [value] => self.split_plain(value, ','),
+            [Some(value)] => self.split_plain(value, ','),
+            [None] => Input::Broken("malformed"),
             _ => Input::Broken("duplicate"),
         }
     }
