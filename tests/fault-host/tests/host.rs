@@ -1,5 +1,7 @@
 //! The host itself, with modules of a few lines: what it finds wrong must be found, and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proxy_wasm_fault_host::{
     Answer, Callback, Effect, Ended, Exchange, Fault, Message, Module, Proxy, Site, TrapKind, Violation, Vm,
 };

@@ -6,7 +6,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     reason = "tests: a surprise is a failed test"

@@ -1,5 +1,13 @@
 //! Hazards of a host one by one, on the modules as they ship.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::print_stdout,
+    reason = "tests: a surprise is a failed test, and figures are for whoever reads one"
+)]
+
 use std::sync::{Arc, LazyLock};
 
 use portcullis_jose::testing::{E1, OTHER, R1};
