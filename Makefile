@@ -94,7 +94,7 @@ bench: setup build build-test-modules ## Ratios against Envoy's own filters (nee
 	@$(PYTHON) tests/bench/bench.py
 
 .PHONY: chaos
-chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 6 minutes
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 8 minutes
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
 
 .PHONY: soak
