@@ -74,7 +74,10 @@ pub(super) fn event(data: &[u8]) {
         protocol: Some(foreign.as_bytes()),
         tls: Some(foreign.as_bytes()),
     };
-    // As a configuration may have them: each once.
+    // As a configuration may have them: names of fields, each once.
+    names.retain(|name| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
     names.sort();
     names.dedup();
     names.truncate(16);
