@@ -80,16 +80,21 @@ demo-docker: setup build ## The same by Docker Compose with the official Envoy i
 	@$(PYTHON) examples/demo.py --docker
 
 .PHONY: test
-test: setup build build-test-modules check-panics test-native test-wasm test-e2e cases ## Run every test
+test: setup build build-test-modules check-panics test-native test-wasm test-faults test-e2e cases ## Run every test
 
 .PHONY: test-native
 test-native: rust-target ## Unit and property tests
 	@echo "unit and property tests"
-	@$(CARGO) test --locked --quiet --workspace
+	@# The sweep needs the modules: `make test-faults`.
+	@$(CARGO) test --locked --quiet --workspace --exclude portcullis-sweep
 
 .PHONY: test-wasm
 test-wasm: rust-target ## The pure logic again in a wasm engine, under node
 	@tests/tools/test-wasm.sh
+
+.PHONY: test-faults
+test-faults: build ## The modules on a host that misbehaves; STEPS=1000000 random callbacks, FILTER=jwt-auth for one filter
+	@$(CARGO) test --locked --quiet -p portcullis-sweep --test hazards --test matrix --test random
 
 .PHONY: test-e2e
 test-e2e: python ## Cases against real Envoy
