@@ -7,6 +7,42 @@ fn problem(text: &[u8]) -> Option<JsonProblem> {
     parse(text, Limits::default()).err().map(|error| error.problem)
 }
 
+/// The tests check arithmetic, as the modules do: what overflowed would panic here.
+#[test]
+fn numbers_at_the_ends_of_their_range_are_read_as_std_reads_them() {
+    let digits = "1234567890".repeat(2_000);
+    let exponents = [
+        "",
+        "e0",
+        "e1",
+        "e-1",
+        "e308",
+        "e-308",
+        "e-324",
+        "e2147483647",
+        "e-2147483648",
+        "e99999999999",
+        "e-99999999999",
+    ];
+    for mantissa in [
+        "1.0".to_owned(),
+        "9007199254740993.5".to_owned(),
+        "2.2250738585072011".to_owned(),
+        format!("0.{}1", "0".repeat(20_000)),
+        format!("0.{digits}"),
+        format!("{digits}.{digits}"),
+        format!("1{}.5", "0".repeat(20_000)),
+    ] {
+        for exponent in exponents {
+            let text = format!("{mantissa}{exponent}");
+            let expected = text.parse::<f64>().unwrap();
+            let found = parse(text.as_bytes(), Limits::default()).ok().and_then(|value| value.as_f64());
+            let short = &text[text.len().saturating_sub(40)..];
+            assert_eq!(found, expected.is_finite().then_some(expected), "{} characters, {short}", text.len());
+        }
+    }
+}
+
 // covers: ENV-BODY-13
 #[test]
 fn a_number_is_the_double_nearest_to_its_text() {
