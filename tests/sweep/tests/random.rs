@@ -1,6 +1,11 @@
 //! Random callbacks over all filters, as a table. `STEPS=` for all of them together, `SEED=` to begin elsewhere, `FILTER=`
 //! chooses subjects by their name.
-#![expect(clippy::print_stdout, clippy::arithmetic_side_effects, reason = "a report")]
+#![expect(
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "a report of a native test: it prints, counts, takes the time and what it is asked for"
+)]
 
 use std::process::ExitCode;
 use std::time::Instant;

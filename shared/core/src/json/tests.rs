@@ -37,8 +37,8 @@ fn numbers_at_the_ends_of_their_range_are_read_as_std_reads_them() {
             let text = format!("{mantissa}{exponent}");
             let expected = text.parse::<f64>().unwrap();
             let found = parse(text.as_bytes(), Limits::default()).ok().and_then(|value| value.as_f64());
-            let short = &text[text.len().saturating_sub(40)..];
-            assert_eq!(found, expected.is_finite().then_some(expected), "{} characters, {short}", text.len());
+            let expected = expected.is_finite().then_some(expected);
+            assert_eq!(found, expected, "{} characters before `{exponent}`", mantissa.len());
         }
     }
 }
