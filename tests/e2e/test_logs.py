@@ -1,7 +1,7 @@
 """What the filters write into the proxy's own log: few lines, one line each, nothing of a request."""
 
 import pytest
-from test_configuration import CAPABILITIES
+from test_capabilities import capabilities
 
 from harness import config
 from harness.envoy import Envoy, StartError
@@ -16,7 +16,7 @@ LINES_AT_ONCE, LINES_AT_START = 100, 10
 # covers: HOST-CALL-09
 def test_a_failure_that_every_request_meets_does_not_fill_the_log() -> None:
     setup = config.load("rate-limit/hourly")
-    setup.filters[0]["capabilities"] = [name for name in CAPABILITIES if name != "proxy_get_shared_data"]
+    setup.filters[0]["capabilities"] = [name for name in capabilities() if name != "proxy_get_shared_data"]
     with Stack(setup, concurrency=1) as stack:
         outcome = flood(stack.port, b"HEAD /canary-path HTTP/1.1\r\nhost: api.test\r\nx-a: canary-value\r\n\r\n", REQUESTS)
         assert outcome.statuses == {503: REQUESTS}
