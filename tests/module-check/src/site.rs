@@ -174,7 +174,7 @@ mod tests {
     fn places_are_the_same_on_every_machine() {
         for (path, expected) in [
             (
-                "~/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/serde_json-1.0.154/src/read.rs",
+                "~/.cargo/registry/src/index-0123456789abcdef/serde_json-1.0.154/src/read.rs",
                 "serde_json/read.rs",
             ),
             (
