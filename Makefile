@@ -89,7 +89,7 @@ test-native: rust-target ## Unit and property tests
 	@$(CARGO) test --locked --quiet --workspace --exclude portcullis-sweep
 
 .PHONY: test-wasm
-test-wasm: rust-target ## The pure logic again in a wasm engine, under node
+test-wasm: rust-target ## The same tests in a wasm engine, wasmtime
 	@tests/tools/test-wasm.sh
 
 .PHONY: test-faults

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::fault::Faults;
 use crate::pairs::Pairs;
+use crate::random::Random;
 use crate::stream::Stream;
 
 /// What answers a foreign function: bytes, or a status.
@@ -102,8 +103,8 @@ pub struct Proxy {
     pub logs: Vec<(u32, Vec<u8>)>,
     /// What the module printed, a panic's message for one.
     pub printed: Vec<u8>,
-    /// The last random number; a fixed sequence.
-    pub random: u64,
+    /// What `random_get` gives: a fixed sequence.
+    pub random: Random,
     /// How often the proxy asked the module for memory.
     pub allocations: u64,
     /// What the module did that it must not.
@@ -125,7 +126,11 @@ impl Proxy {
     /// A proxy with the clock at `seconds` since the epoch.
     #[must_use]
     pub fn at(seconds: u64) -> Self {
-        Self { now: seconds.saturating_mul(1_000_000_000), random: 0x9e37_79b9_7f4a_7c15, ..Self::default() }
+        Self {
+            now: seconds.saturating_mul(1_000_000_000),
+            random: Random::new(0x9e37_79b9_7f4a_7c15),
+            ..Self::default()
+        }
     }
 
     /// Sets a property that all contexts see, as in `source.address`.
@@ -146,15 +151,6 @@ impl Proxy {
 
     pub(crate) fn violate(&mut self, violation: Violation) {
         self.violations.push(violation);
-    }
-
-    /// The next number of a fixed sequence (SplitMix64, Steele et al. 2014).
-    pub(crate) fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 

@@ -41,7 +41,8 @@ pub fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             if length > 64 * 1024 {
                 return Err(INVALID.into());
             }
-            let bytes: Vec<u8> = (0..length).map(|_| guest.proxy().next_random().to_le_bytes()[0]).collect();
+            let bytes: Vec<u8> =
+                (0..length).map(|_| guest.proxy().random.next_number().to_le_bytes()[0]).collect();
             guest.write(at, &bytes)
         })
     })?;

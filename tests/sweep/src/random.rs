@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_wasm_fault_host::{Callback, Effect, Fault, Module, Stream, Vm};
+use proxy_wasm_fault_host::{Callback, Effect, Fault, Module, Random, Stream, Vm};
 
 use crate::faults;
 use crate::subject::{NOW, ROOT, Subject};
@@ -89,14 +89,14 @@ pub fn walk(subject: &Subject, module: &Module, seed: u64, steps: usize) -> Repo
 }
 
 fn sequence(subject: &Subject, seed: u64) -> Vec<Step> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut random = Choice(Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let mut effects = faults::failures();
     effects.extend(faults::lies());
     effects.extend(faults::reentries());
     (0..SEQUENCE).map(|_| step(&mut random, subject, &effects)).collect()
 }
 
-fn step(random: &mut Random, subject: &Subject, effects: &[Effect]) -> Step {
+fn step(random: &mut Choice, subject: &Subject, effects: &[Effect]) -> Step {
     let context = *random.of(&CONTEXTS);
     let root = *random.of(&ROOTS);
     let size = *random.of(&[0, 1, 20, 100, 5000, u32::MAX]);
@@ -248,20 +248,12 @@ fn brief(step: &Step) -> String {
     format!("{step:?}").chars().take(200).collect()
 }
 
-/// SplitMix64 (Steele et al. 2014): the same numbers for the same seed everywhere.
-struct Random(u64);
+/// Choices by random numbers.
+struct Choice(Random);
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
+impl Choice {
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+        usize::try_from(self.0.next_number() % u64::try_from(bound).unwrap()).unwrap()
     }
 
     fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
