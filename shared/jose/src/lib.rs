@@ -3,7 +3,8 @@
 //!
 //! What may be accepted is decided here; the RustCrypto crates only verify signatures, and a proxy's native verifier
 //! can take their place by [`SignatureVerifier`]. Only compact JWS with a JSON object as payload is a token; there is
-//! no JWE, no HMAC, no `none`, no detached or unencoded payload, and no key from a token's header.
+//! no JWE, no `none`, no detached or unencoded payload, no key from a token's header, and no HMAC but with secrets that
+//! the operator configured.
 //!
 //! A token goes through three types, and only the last one can be believed: [`UnverifiedToken`] (form),
 //! [`CheckedToken`] (claims), [`VerifiedToken`] (signature).
@@ -16,17 +17,20 @@ pub mod der;
 pub mod header;
 pub mod jwk;
 pub mod key_set;
+pub mod profile;
 pub mod rejection;
 mod roca;
+pub mod secret;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
 pub mod verifier;
 
 pub use algorithm::Algorithm;
-pub use claims::{TokenPolicy, Validity};
-pub use jwk::{KeyProblem, PublicKey};
+pub use claims::{MediaTypes, TokenPolicy, Validity};
+pub use jwk::{KeyProblem, VerificationKey};
 pub use key_set::{KeySet, KeySetError};
 pub use rejection::Rejection;
+pub use secret::SharedSecret;
 pub use token::{CheckedToken, UnverifiedToken, VerifiedToken};
 pub use verifier::{SignatureVerifier, SoftwareVerifier};
