@@ -20,6 +20,7 @@ pub mod rejection;
 mod roca;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod thumbprint;
 pub mod token;
 pub mod verifier;
 
