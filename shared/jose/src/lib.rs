@@ -3,7 +3,8 @@
 //!
 //! What may be accepted is decided here; the RustCrypto crates only verify signatures, and a proxy's native verifier
 //! can take their place by [`SignatureVerifier`]. Only compact JWS with a JSON object as payload is a token; there is
-//! no JWE, no HMAC, no `none`, no detached or unencoded payload, and no key from a token's header.
+//! no JWE, no HMAC, no `none`, no detached or unencoded payload, and no key from a token's header. A DPoP
+//! proof ([`dpop`]) brings its key along by design and is nobody's token.
 //!
 //! A token goes through three types, and only the last one can be believed: [`UnverifiedToken`] (form),
 //! [`CheckedToken`] (claims), [`VerifiedToken`] (signature).
@@ -13,11 +14,13 @@ pub mod base64url;
 pub mod claims;
 pub mod compact;
 pub mod der;
+pub mod dpop;
 pub mod header;
 pub mod jwk;
 pub mod key_set;
 pub mod rejection;
 mod roca;
+pub mod target_uri;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod thumbprint;
