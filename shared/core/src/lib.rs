@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod constant_time;
 pub mod denial;
+pub mod dns_pattern;
 pub mod flow;
 pub mod headers;
 pub mod identity;
@@ -18,6 +19,7 @@ pub mod redact;
 pub mod request;
 pub mod response;
 pub mod routes;
+pub mod spiffe;
 pub mod time;
 pub mod verdict;
 
