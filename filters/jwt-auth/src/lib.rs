@@ -20,6 +20,7 @@
 //! ```
 
 pub mod bearer;
+pub mod binding;
 pub mod cache;
 pub mod config;
 pub mod defaults;
