@@ -158,4 +158,17 @@ mod tests {
         host.set("connection.peer_certificate", "");
         assert_eq!(provider().identify(&host).err(), Some(BindingRefusal::Unavailable));
     }
+
+    // covers: JWT-POP-06
+    #[test]
+    fn a_real_certificate_is_read() {
+        // With an e-mail address, a DNS name, a URI and an IP address, made by Python's `cryptography`.
+        let pem = include_str!("client_certificate.pem");
+        let host = FakeHost::at(1);
+        host.set("connection.mtls", [1]);
+        host.set("connection.peer_certificate", pem);
+        assert_eq!(provider().identify(&host).unwrap().subject, "spiffe://prod/ns/a");
+        let hosts = ClientCertificates { trust_domains: vec![], ..provider() };
+        assert_eq!(hosts.identify(&host).unwrap().subject, "a.corp.test");
+    }
 }
