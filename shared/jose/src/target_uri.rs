@@ -126,6 +126,7 @@ mod tests {
             ("a query", "https://api.test/orders/7?a=1", "/orders/7", false),
             ("an empty query", "https://api.test/orders/7?", "/orders/7", false),
             ("a fragment", "https://api.test/orders/7#a", "/orders/7", false),
+            ("a fragment that the request has, too", "https://api.test/orders#a", "/orders#a", false),
             ("a query behind the host", "https://api.test?/orders/7", "/", false),
             ("a backslash behind the host", "https://api.test\\/orders/7", "/orders/7", false),
             ("a path alone", "/orders/7", "/orders/7", false),
