@@ -14,7 +14,8 @@ RELEASE_DIR := target/$(WASM_TARGET)/release
 PYTHON := .venv/bin/python
 # Paths of the machine that builds must not end up in a module. The stack lies below all data, so that one that
 # overflows traps and overwrites nothing; 1 MiB is many times what the depth limits of the parsers need.
-export RUSTFLAGS_WASM := --remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$(HOME)=~ \
+# SIMD makes the modules smaller and copies faster; the engines of Envoy (V8), Wasmtime and WasmEdge all have it.
+export RUSTFLAGS_WASM := -Ctarget-feature=+simd128 --remap-path-prefix=$(CURDIR)=portcullis --remap-path-prefix=$(HOME)=~ \
   -Clink-arg=--stack-first -Clink-arg=-zstack-size=1048576
 # Builds keep the names of functions, for `make check-panics`; what ships has none.
 MODULE_CHECK := $(CARGO) run --locked --quiet -p portcullis-module-check --

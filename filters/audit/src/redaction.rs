@@ -92,7 +92,10 @@ pub fn value(name: &str, bytes: &[u8], max: usize) -> Vec<u8> {
             // No token and no URL has such bytes.
             Err(_) => out.extend_from_slice(text),
         }
-        out.extend(end);
+        // Behind a word that was cut nothing may follow: it would stand in the wrong place.
+        if out.len() <= max {
+            out.extend(end);
+        }
     }
     out
 }
@@ -220,7 +223,9 @@ mod tests {
     #[test]
     fn what_is_never_written_costs_nothing() {
         assert_eq!(path("/1".repeat(30_000).as_bytes(), 512).len(), 514);
-        assert_eq!(value("x-note", "/a ".repeat(30_000).as_bytes(), 256).len(), 258);
+        assert_eq!(value("x-note", "/a ".repeat(30_000).as_bytes(), 256).len(), 257);
+        // A separator once followed a path that had been cut, as if the path ended there.
+        assert_eq!(value("x-note", b"/=/ ", 0), b"/{parameter}");
     }
 
     proptest! {

@@ -1,104 +1,71 @@
-//! What the operator writes.
+//! What the operator writes. The parts that fetch and that bind tokens to a client have their own files.
 
-use portcullis_core::config::TimeSpan;
 use portcullis_core::routes::Selector;
 use portcullis_core::verdict::{Mode, OnError};
-use portcullis_jose::Algorithm;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::defaults;
 
+mod api_keys;
+mod provider;
+mod remote;
+
+pub use api_keys::{ApiKeyConfig, ApiKeysConfig};
+pub use provider::{ClaimToHeader, JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
+pub use remote::RemoteConfig;
+
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The issuers whose tokens are accepted; at least one.
+    /// The issuers whose tokens are accepted.
+    #[serde(default)]
     pub providers: Vec<ProviderConfig>,
-    /// What requests need; the most specific rule decides. A request that no rule selects needs a token.
+    /// Keys that programs were given, stored as hashes.
+    #[serde(default)]
+    pub api_keys: Vec<ApiKeysConfig>,
+    /// What requests need; the most specific rule decides. A request that no rule selects needs one credential of
+    /// any provider.
     #[serde(default)]
     pub rules: Vec<RuleConfig>,
     /// `realm` of the challenge (RFC 9110 section 11.5): visible ASCII and spaces, without `"` and `\`.
     #[serde(default = "defaults::realm")]
     pub realm: String,
+    /// `resource_metadata` of the challenge (RFC 9728 section 5.1): the https address of this API's metadata, by which
+    /// clients find its authorization server.
+    #[serde(default)]
+    pub resource_metadata: Option<String>,
+    /// What happens to preflight requests, which never carry credentials (Fetch section 3.3.5).
+    #[serde(default)]
+    pub cors_preflight: Preflight,
     /// What happens to a request that can't be judged, as its issuer's keys are not to be had or the proxy has no
     /// clock. `allow` lets it through without identity.
     #[serde(default)]
     pub on_error: OnError,
 }
 
-/// One issuer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderConfig {
-    /// For logs and metrics: lower-case letters, digits, `-` and `_`.
-    pub name: String,
-    /// Compared byte for byte with the `iss` claim.
-    pub issuer: String,
-    /// One of them must be in the `aud` claim, byte for byte; at least one.
-    pub audiences: Vec<String>,
-    /// The only algorithms that are accepted. A key without `alg` serves the first one that fits its type.
-    #[serde(default = "defaults::algorithms")]
-    pub algorithms: Vec<Algorithm>,
-    /// Where the keys are.
-    pub jwks: JwksConfig,
-    /// Tolerance on `exp`, `nbf` and `iat`: whole seconds, at most 300 s.
-    #[serde(default = "defaults::leeway")]
-    pub leeway: TimeSpan,
-    /// Longest time from `iat` (without it: from now) to `exp`: whole seconds, at most 366 days.
-    #[serde(default = "defaults::max_lifetime")]
-    pub max_lifetime: TimeSpan,
-    /// The claim with the roles: its name, or a path as in `realm_access.roles`.
-    #[serde(default = "defaults::roles_claim")]
-    pub roles_claim: String,
-    /// Claims that the upstream gets as request fields.
-    #[serde(default)]
-    pub claims_to_headers: Vec<ClaimToHeader>,
-    /// Whether the upstream gets the token itself.
-    #[serde(default = "defaults::forward")]
-    pub forward: bool,
-}
-
-/// Where a provider's keys are.
-#[derive(Debug, Deserialize)]
+/// What happens to a CORS preflight request: OPTIONS with one `origin` and one `access-control-request-method`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum JwksConfig {
-    /// A JWK set in the configuration.
-    Inline(Value),
-    /// A JWK set to fetch.
-    Remote(RemoteConfig),
+pub enum Preflight {
+    /// It needs no credential: a browser can't send one with it.
+    #[default]
+    Pass,
+    /// It is a request like any other.
+    Check,
 }
 
-/// Fetching a JWK set.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RemoteConfig {
-    /// Its address. Host and path go into the request; the connection is the cluster's, TLS included.
-    pub url: String,
-    /// The cluster that serves it.
-    pub cluster: String,
-    /// Deadline of a fetch, 10 ms to 30 s.
-    #[serde(default = "defaults::timeout")]
-    pub timeout: TimeSpan,
-    /// How often the set is fetched, 1 s to 1 day.
-    #[serde(default = "defaults::refresh")]
-    pub refresh: TimeSpan,
-    /// Shortest time between two fetches that tokens with an unknown `kid` cause, 1 s to 1 day.
-    #[serde(default = "defaults::min_refetch")]
-    pub min_refetch: TimeSpan,
-    /// How long a set is used if no fetch succeeds, from `refresh` to 7 days.
-    #[serde(default = "defaults::max_stale")]
-    pub max_stale: TimeSpan,
-}
-
-/// A claim as a request field.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimToHeader {
-    /// The claim's name, or a path as in `realm_access.tenant`.
-    pub claim: String,
-    /// The field's name. A client's fields of this name are removed from every request.
-    pub header: String,
+/// Where a credential is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocationConfig {
+    /// A request field. `authorization` is read with the schemes Bearer and DPoP, any other as a whole.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
+    /// A parameter of the query: it ends up in the logs of everything on the way (RFC 9700 section 4.3.2).
+    Query(String),
 }
 
 /// What the requests that it selects need.
@@ -110,21 +77,61 @@ pub struct RuleConfig {
     /// Which requests; absent: all.
     #[serde(default, rename = "match")]
     pub selector: Selector,
-    /// What they need.
+    /// Which credentials they need.
     #[serde(default)]
-    pub require: Requirement,
+    pub require: RequireConfig,
+    /// Scopes that the token must have, all of them, byte for byte (RFC 6749 section 3.3).
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Claims with the values that they must have, all of them.
+    #[serde(default)]
+    pub claims: Vec<ClaimRuleConfig>,
+    /// How and when the user must have authenticated (RFC 9470).
+    #[serde(default)]
+    pub authentication: Option<AuthenticationConfig>,
     /// `report` lets refused requests through and notes it; a rule that is `off` is as if it were not there.
     #[serde(default)]
     pub mode: Mode,
 }
 
-/// What a request needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Which credentials a request needs. Names are those of `providers`, `api_keys` and `client_certificates`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Requirement {
-    /// Nothing; a token that is there is not looked at.
+pub enum RequireConfig {
+    /// None; one that is there is not looked at.
     None,
-    /// A valid token of any provider.
+    /// One of any provider.
     #[default]
     Token,
+    /// One of any provider, or none at all. One that is there and not valid is refused: it never becomes an anonymous
+    /// request.
+    Optional,
+    /// One of these.
+    AnyOf(Vec<String>),
+    /// One of each of these, which must be in different places of the request.
+    AllOf(Vec<String>),
+    /// One of these, or none at all, as with `optional`.
+    OptionalOf(Vec<String>),
+}
+
+/// A condition on a claim. Types are compared strictly: the text `"true"` is not `true`, and `7.0` is not `7`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRuleConfig {
+    /// The claim's name, or a path as in `realm_access.tenant`.
+    pub claim: String,
+    /// The values that it may have: texts, whole numbers or booleans. Of a list one member is enough.
+    pub one_of: Vec<Value>,
+}
+
+/// How and when the user must have authenticated (RFC 9470 section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthenticationConfig {
+    /// `acr` must be one of these; empty: any.
+    pub acr_values: Vec<String>,
+    /// `amr` must hold all of these methods (RFC 8176).
+    pub methods: Vec<String>,
+    /// Longest time since `auth_time`, in whole seconds.
+    pub max_age: Option<portcullis_core::config::TimeSpan>,
 }

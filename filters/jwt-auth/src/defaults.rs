@@ -3,16 +3,36 @@
 use portcullis_core::config::TimeSpan;
 use portcullis_jose::Algorithm;
 
+use crate::config::LocationConfig;
+
 /// A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
 #[must_use]
 pub fn realm() -> String {
     "api".to_owned()
 }
 
-/// Everything that is supported: all of it is safe.
+/// What nearly all issuers use, and what Envoy verifies natively.
 #[must_use]
 pub fn algorithms() -> Vec<Algorithm> {
-    Algorithm::ALL.to_vec()
+    Algorithm::USUAL.to_vec()
+}
+
+/// The one place that nothing on the way writes into a log (RFC 6750 section 2.1).
+#[must_use]
+pub fn from() -> Vec<LocationConfig> {
+    vec![LocationConfig::Header("authorization".to_owned())]
+}
+
+/// What most gateways call it.
+#[must_use]
+pub fn api_key_from() -> Vec<LocationConfig> {
+    vec![LocationConfig::Header("x-api-key".to_owned())]
+}
+
+/// RFC 9068 section 2.2.3 has `scope`; others write `scp`.
+#[must_use]
+pub fn scope_claims() -> Vec<String> {
+    vec!["scope".to_owned(), "scp".to_owned()]
 }
 
 /// Servers with NTP differ by less than a second; 30 s covers those without.
@@ -93,3 +113,10 @@ pub const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Longest value of a field made from a claim, in bytes.
 pub const MAX_OUTPUT: usize = 4 * 1024;
+
+/// A clock that shows an earlier time than this release can't be right: every token would be valid for ever.
+/// 1 January 2026.
+pub const EARLIEST: portcullis_core::UnixTime = portcullis_core::UnixTime::from_secs(1_767_225_600);
+
+/// Most providers, API key sets and other sources of credentials: each is looked at for each request.
+pub const MAX_SOURCES: usize = 64;

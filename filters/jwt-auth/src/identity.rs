@@ -14,17 +14,22 @@ pub fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value>
     })
 }
 
-/// Makes the identity. Client: `client_id` (RFC 9068 section 2.2), else `azp`. Scopes: `scope`, else `scp`, as a text
-/// with spaces or a list (RFC 9068 section 2.2.3 has the text; others write lists). An empty subject is none.
+/// Makes the identity. Client: `client_id` (RFC 9068 section 2.2), else `azp`. Scopes: the first of `scope_claims` that
+/// is there, as a text with spaces or a list (RFC 9068 section 2.2.3 has the text; others write lists), whose members
+/// are not split. An empty subject is none.
 ///
 /// # Errors
-/// [`Rejection::ClaimsInvalid`] when the roles are neither a text nor a list of texts, or hold control characters.
-pub fn from_claims(claims: Map<String, Value>, roles_claim: &str) -> Result<Identity, Rejection> {
+/// [`Rejection::ClaimsInvalid`] when scopes or roles are neither a text nor a list of texts, or hold control characters.
+pub fn from_claims(
+    claims: Map<String, Value>,
+    scope_claims: &[String],
+    roles_claim: &str,
+) -> Result<Identity, Rejection> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let client_id = if claims.contains_key("client_id") { text("client_id") } else { text("azp") };
-    let scope = claims.get("scope").or_else(|| claims.get("scp"));
+    let scope = scope_claims.iter().find_map(|name| find(&claims, name));
     let scopes = match scope {
-        Some(Value::String(scopes)) => {
+        Some(Value::String(scopes)) if !scopes.contains(char::is_control) => {
             scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
         }
         Some(list) => texts(list).ok_or(Rejection::ClaimsInvalid)?,
@@ -62,7 +67,8 @@ mod tests {
     use super::*;
 
     fn identity(claims: Value, roles_claim: &str) -> Result<Identity, Rejection> {
-        from_claims(claims.as_object().unwrap().clone(), roles_claim)
+        let scope_claims = crate::defaults::scope_claims();
+        from_claims(claims.as_object().unwrap().clone(), &scope_claims, roles_claim)
     }
 
     #[test]

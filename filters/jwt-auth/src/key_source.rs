@@ -8,8 +8,10 @@ use portcullis_host::{CallId, Expected, Host, HttpAnswer, HttpCall, Level, Share
 use portcullis_jose::{Algorithm, KeySet};
 
 use crate::meters::Meters;
-use crate::policy::{Keys, Provider, Remote};
+use crate::provider::Keys;
+use crate::remote::Remote;
 use crate::schedule::{Need, Schedule};
+use crate::source::Source;
 
 /// The keys of one provider on one worker.
 pub struct KeySource {
@@ -50,22 +52,23 @@ pub enum Wanted {
 }
 
 impl KeySource {
-    /// For a provider.
+    /// For a source; none for one without keys.
     #[must_use]
-    pub fn new(provider: &Provider) -> Self {
+    pub fn new(source: &Source) -> Option<Self> {
+        let provider = source.provider()?;
         let algorithms = provider.tokens.algorithms.clone();
         let (keys, remote) = match &provider.keys {
             Keys::Inline(keys) => (Some(Rc::clone(keys)), None),
             Keys::Remote(remote) => (None, Some(RemoteKeys::new(remote.clone(), &algorithms))),
         };
-        Self {
-            name: provider.name.clone(),
+        Some(Self {
+            name: source.name.clone(),
             algorithms,
             remote,
             keys: Cell::new(keys),
             generation: Cell::new(0),
             meters: Meters::default(),
-        }
+        })
     }
 
     /// The set to verify with, and its generation. None when there is none that may still be used.

@@ -19,20 +19,30 @@
 //! }
 //! ```
 
-pub mod bearer;
+pub mod api_keys;
 pub mod binding;
 pub mod cache;
+pub mod conditions;
 pub mod config;
+pub mod credentials;
 pub mod defaults;
+pub mod filter;
 pub mod identity;
+pub mod judge;
 pub mod key_source;
 pub mod meters;
 pub mod native;
 pub mod output;
 pub mod plugin;
 pub mod policy;
+pub mod provider;
+pub mod range;
 pub mod refusal;
+pub mod remote;
+pub mod requirement;
 pub mod schedule;
+pub mod source;
+pub mod waiting;
 
 #[cfg(feature = "module")]
 portcullis_host::module!(plugin::configure);

@@ -1,68 +1,30 @@
-//! The checked configuration, and what it says about a request and a token.
+//! The checked configuration, and what it says about a request.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use portcullis_core::config::TimeSpan;
 use portcullis_core::routes::RouteTable;
 use portcullis_core::verdict::{Mode, OnError};
-use portcullis_core::{ConfigError, Denial, Identity, Request};
-use portcullis_jose::{KeySet, Rejection, TokenPolicy, Validity, VerifiedToken};
+use portcullis_core::{ConfigError, Denial, Request};
+use portcullis_host::Host;
 
-use crate::config::{Config, JwksConfig, ProviderConfig, RemoteConfig, Requirement};
-use crate::output::Output;
-use crate::refusal::{Challenges, Refusal};
-use crate::schedule::Timing;
-use crate::{defaults, identity};
+use crate::conditions::Conditions;
+use crate::config::{ApiKeysConfig, Config, Preflight, ProviderConfig, RequireConfig, RuleConfig};
+use crate::defaults;
+use crate::provider::Provider;
+use crate::refusal::{Challenge, Refusal};
+use crate::requirement::Requirement;
+use crate::source::{Source, unique};
 
 /// A configuration that can run.
 #[derive(Debug)]
 pub struct Policy {
-    providers: Vec<Provider>,
+    sources: Vec<Source>,
     rules: RouteTable<Rule>,
     has_rules: bool,
+    default_rule: Rule,
     outputs: Vec<String>,
-    challenges: Challenges,
+    preflight: Preflight,
     on_error: OnError,
-}
-
-/// A checked issuer.
-#[derive(Debug)]
-pub struct Provider {
-    /// For logs and metrics.
-    pub name: String,
-    /// What its tokens must look like.
-    pub tokens: TokenPolicy,
-    /// Where its keys are.
-    pub keys: Keys,
-    /// Whether the upstream gets the token.
-    pub forward: bool,
-    roles_claim: String,
-    outputs: Vec<Output>,
-}
-
-/// Where the keys are.
-#[derive(Clone, Debug)]
-pub enum Keys {
-    /// In the configuration.
-    Inline(Rc<KeySet>),
-    /// To be fetched.
-    Remote(Remote),
-}
-
-/// A checked address of a key set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// Envoy cluster.
-    pub cluster: String,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// Host, with a port where there is one.
-    pub authority: String,
-    /// Path and query.
-    pub path: String,
-    /// When to fetch.
-    pub timing: Timing,
 }
 
 /// A rule as it decides.
@@ -70,43 +32,86 @@ pub struct Remote {
 pub struct Rule {
     /// `id`; none for the default.
     pub id: Option<String>,
-    /// What requests need.
+    /// Which credentials requests need.
     pub require: Requirement,
+    /// What their identity must have.
+    pub conditions: Conditions,
     /// Never [`Mode::Off`].
     pub mode: Mode,
+    challenge: Challenge,
 }
 
-/// Requests that no rule selects need a token.
-static DEFAULT_RULE: Rule = Rule { id: None, require: Requirement::Token, mode: Mode::Enforce };
-
-/// What a verified token comes to; kept for its next use.
-#[derive(Debug)]
-pub struct Accepted {
-    /// Who it is.
-    pub identity: Rc<Identity>,
-    /// When the token is valid.
-    pub validity: Validity,
-    /// Index of its provider.
-    pub provider: usize,
-    /// Fields for the upstream.
-    pub fields: Vec<(String, String)>,
+impl Rule {
+    /// The refusal as the client gets it.
+    #[must_use]
+    pub fn denial(&self, refusal: Refusal) -> Denial {
+        let denial = refusal.denial(&self.challenge);
+        match &self.id {
+            Some(id) => denial.by_rule(id),
+            None => denial,
+        }
+    }
 }
 
 impl Policy {
-    /// The providers, in the operator's order.
-    #[must_use]
-    pub fn providers(&self) -> &[Provider] {
-        &self.providers
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the path of the first mistake.
+    pub fn new(config: Config, seed: [u8; 16], host: &dyn Host) -> Result<Self, ConfigError> {
+        let sources = sources(config.providers, config.api_keys, seed, host)?;
+        let parameters = challenge_parameters(&config.realm, config.resource_metadata.as_deref())?;
+        let mut ids = BTreeSet::new();
+        let mut rules = Vec::new();
+        for (i, rule) in config.rules.into_iter().enumerate() {
+            let path = format!("rules[{i}]");
+            unique(&mut ids, "id", &rule.id).map_err(|error| error.under(&path))?;
+            let selector = rule.selector.clone();
+            let rule = Rule::new(rule, &sources, &parameters).map_err(|error| error.under(&path))?;
+            rules.push((selector, rule));
+        }
+        // Checked all together, so that a mistake in a rule that is off is found, and its place is right.
+        RouteTable::build(rules.clone()).map_err(|error| error.under("rules"))?;
+        rules.retain(|(_, rule)| rule.mode != Mode::Off);
+        let outputs: BTreeSet<_> = sources
+            .iter()
+            .flat_map(|source| &source.outputs)
+            .map(|output| output.header().to_owned())
+            .collect();
+        Ok(Self {
+            has_rules: !rules.is_empty(),
+            rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,
+            default_rule: Rule::for_all(&sources, &parameters)?,
+            sources,
+            outputs: outputs.into_iter().collect(),
+            preflight: config.cors_preflight,
+            on_error: config.on_error,
+        })
     }
 
-    /// The provider of an issuer, with its index.
+    /// The sources: providers, then API keys, in the operator's order.
     #[must_use]
-    pub fn provider(&self, issuer: Option<&str>) -> Option<(usize, &Provider)> {
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The source of this index, if it is an issuer.
+    #[must_use]
+    pub fn provider(&self, source: usize) -> Option<&Provider> {
+        self.sources.get(source).and_then(Source::provider)
+    }
+
+    /// The issuer with this name in `iss`, by the index of its source.
+    #[must_use]
+    pub fn issuer(&self, issuer: Option<&str>) -> Option<(usize, &Source, &Provider)> {
         let issuer = issuer?;
-        self.providers.iter().enumerate().find(|(_, provider)| provider.tokens.issuer == issuer)
+        self.sources.iter().enumerate().find_map(|(index, source)| {
+            let provider = source.provider().filter(|provider| provider.tokens.issuer == issuer)?;
+            Some((index, source, provider))
+        })
     }
 
-    /// The names of all fields that any provider makes from claims.
+    /// The names of all fields that any source makes from claims.
     #[must_use]
     pub fn outputs(&self) -> &[String] {
         &self.outputs
@@ -124,215 +129,106 @@ impl Policy {
     /// The denial of a path with more than one reading.
     pub fn rule(&self, request: &Request) -> Result<&Rule, Denial> {
         if !self.has_rules {
-            return Ok(&DEFAULT_RULE);
+            return Ok(&self.default_rule);
         }
-        Ok(self.rules.select(request)?.map_or(&DEFAULT_RULE, |matched| matched.value))
+        Ok(self.rules.select(request)?.map_or(&self.default_rule, |matched| matched.value))
     }
 
-    /// What a verified token comes to.
-    ///
-    /// # Errors
-    /// [`Rejection::ClaimsInvalid`] when a claim can't be a role or a field.
-    pub fn accept(&self, provider: usize, token: VerifiedToken) -> Result<Accepted, Rejection> {
-        let rules = self.providers.get(provider).ok_or(Rejection::UnknownIssuer)?;
-        let validity = token.validity();
-        let mut fields = Vec::new();
-        for output in &rules.outputs {
-            if let Some(value) = output.value(token.claims())? {
-                fields.push((output.header().to_owned(), value));
-            }
-        }
-        let identity = Rc::new(identity::from_claims(token.into_claims(), &rules.roles_claim)?);
-        Ok(Accepted { identity, validity, provider, fields })
-    }
-
-    /// The refusal as the client gets it.
+    /// Whether it is a preflight request that needs no credential (Fetch section 3.3.2: OPTIONS with one origin and
+    /// the method that is asked for).
     #[must_use]
-    pub fn denial(&self, refusal: Refusal, rule: &Rule) -> Denial {
-        let denial = refusal.denial(&self.challenges);
-        match &rule.id {
-            Some(id) => denial.by_rule(id),
-            None => denial,
-        }
+    pub fn passes_preflight(&self, request: &Request) -> bool {
+        let is_single =
+            |name: &[u8]| matches!(request.headers().single(name), Ok(Some(value)) if !value.is_empty());
+        self.preflight == Preflight::Pass
+            && request.method() == b"OPTIONS"
+            && is_single(b"origin")
+            && is_single(b"access-control-request-method")
     }
 }
 
-impl TryFrom<Config> for Policy {
-    type Error = ConfigError;
-
-    fn try_from(config: Config) -> Result<Self, ConfigError> {
-        if config.providers.is_empty() {
-            return Err(ConfigError::new("providers", "expected at least one provider, found none"));
+impl Rule {
+    fn new(config: RuleConfig, sources: &[Source], parameters: &str) -> Result<Self, ConfigError> {
+        let require = Requirement::new(&config.require, sources).map_err(|error| error.under("require"))?;
+        let conditions = Conditions::new(config.scopes, config.claims, config.authentication)?;
+        if require.groups().is_empty() && !conditions.is_empty() {
+            let problem =
+                "expected a credential for the rule's scopes, claims or authentication, found `none`";
+            return Err(ConfigError::new("require", problem));
         }
-        let quotable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-        if config.realm.is_empty() || !config.realm.bytes().all(quotable) {
-            let problem = "expected visible ASCII characters without quotes and backslashes";
-            return Err(ConfigError::new("realm", problem));
-        }
-        let (mut names, mut issuers) = (BTreeSet::new(), BTreeSet::new());
-        let mut providers = Vec::new();
-        for (i, provider) in config.providers.into_iter().enumerate() {
-            let path = format!("providers[{i}]");
-            unique(&mut names, "name", &provider.name).map_err(|error| error.under(&path))?;
-            unique(&mut issuers, "issuer", &provider.issuer).map_err(|error| error.under(&path))?;
-            providers.push(Provider::try_from(provider).map_err(|error| error.under(&path))?);
-        }
-        let mut ids = BTreeSet::new();
-        let mut rules = Vec::new();
-        for (i, rule) in config.rules.into_iter().enumerate() {
-            let path = format!("rules[{i}]");
-            unique(&mut ids, "id", &rule.id).map_err(|error| error.under(&path))?;
-            rules.push((rule.selector, Rule { id: Some(rule.id), require: rule.require, mode: rule.mode }));
-        }
-        // Checked all together, so that a mistake in a rule that is off is found, and its place is right.
-        RouteTable::build(rules.clone()).map_err(|error| error.under("rules"))?;
-        rules.retain(|(_, rule)| rule.mode != Mode::Off);
-        let outputs: BTreeSet<_> = providers
-            .iter()
-            .flat_map(|provider| &provider.outputs)
-            .map(|output| output.header().to_owned())
-            .collect();
-        Ok(Self {
-            has_rules: !rules.is_empty(),
-            rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,
-            providers,
-            outputs: outputs.into_iter().collect(),
-            challenges: Challenges::new(&config.realm),
-            on_error: config.on_error,
-        })
-    }
-}
-
-impl TryFrom<ProviderConfig> for Provider {
-    type Error = ConfigError;
-
-    fn try_from(config: ProviderConfig) -> Result<Self, ConfigError> {
-        let is_name =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-        if config.name.len() > 64 || !config.name.bytes().all(is_name) {
-            let problem = format!("expected up to 64 of `a-z0-9-_`, found `{}`", config.name);
-            return Err(ConfigError::new("name", problem));
-        }
-        // A token for somebody else must not work here (RFC 8725 section 3.9).
-        if config.audiences.is_empty() || config.audiences.iter().any(String::is_empty) {
-            return Err(ConfigError::new("audiences", "expected at least one audience, none of them empty"));
-        }
-        if config.algorithms.is_empty() {
-            return Err(ConfigError::new("algorithms", "expected at least one algorithm, found none"));
-        }
-        let zero = TimeSpan::from_secs(0);
-        let leeway = seconds("leeway", config.leeway, zero, defaults::MAX_LEEWAY)?;
-        let (minute, longest) = (TimeSpan::from_secs(1), defaults::MAX_MAX_LIFETIME);
-        let max_lifetime = seconds("max_lifetime", config.max_lifetime, minute, longest)?;
-        let keys = match config.jwks {
-            JwksConfig::Inline(set) => KeySet::from_value(&set, &config.algorithms)
-                .map(|keys| Keys::Inline(Rc::new(keys)))
-                .map_err(|error| ConfigError::new("jwks.inline", error.to_string()))?,
-            JwksConfig::Remote(remote) => {
-                Keys::Remote(Remote::try_from(remote).map_err(|error| error.under("jwks.remote"))?)
-            }
+        let challenge = Challenge {
+            scheme: if require.takes_only_api_keys(sources) { "ApiKey" } else { "Bearer" },
+            parameters: parameters.to_owned(),
+            scope: conditions.scope(),
+            authentication: conditions.authentication_parameters(),
         };
-        let mut headers = BTreeSet::new();
-        let mut outputs = Vec::new();
-        for (i, output) in config.claims_to_headers.into_iter().enumerate() {
-            let path = format!("claims_to_headers[{i}]");
-            let output = Output::new(output).map_err(|error| error.under(&path))?;
-            unique(&mut headers, "header", output.header()).map_err(|error| error.under(&path))?;
-            outputs.push(output);
-        }
-        Ok(Self {
-            name: config.name,
-            tokens: TokenPolicy {
-                issuer: config.issuer,
-                audiences: config.audiences,
-                algorithms: config.algorithms,
-                leeway,
-                max_lifetime,
-            },
-            keys,
-            forward: config.forward,
-            roles_claim: config.roles_claim,
-            outputs,
-        })
+        Ok(Self { id: Some(config.id), require, conditions, mode: config.mode, challenge })
     }
-}
 
-impl TryFrom<RemoteConfig> for Remote {
-    type Error = ConfigError;
-
-    fn try_from(config: RemoteConfig) -> Result<Self, ConfigError> {
-        if config.cluster.is_empty() {
-            return Err(ConfigError::new("cluster", "expected the name of a cluster, found nothing"));
-        }
-        let second = TimeSpan::from_secs(1);
-        let least = TimeSpan::new(std::time::Duration::from_millis(10));
-        let timing = Timing {
-            timeout: span("timeout", config.timeout, least, defaults::MAX_TIMEOUT)?,
-            refresh: span("refresh", config.refresh, second, defaults::MAX_REFRESH)?,
-            min_refetch: span("min_refetch", config.min_refetch, second, defaults::MAX_REFRESH)?,
-            max_stale: span("max_stale", config.max_stale, config.refresh, defaults::MAX_MAX_STALE)?,
+    /// Requests that no rule selects need a credential.
+    fn for_all(sources: &[Source], parameters: &str) -> Result<Self, ConfigError> {
+        let config = RuleConfig {
+            id: String::new(),
+            selector: portcullis_core::routes::Selector::default(),
+            require: RequireConfig::Token,
+            scopes: Vec::new(),
+            claims: Vec::new(),
+            authentication: None,
+            mode: Mode::Enforce,
         };
-        let (scheme, authority, path) = split_url(&config.url).ok_or_else(|| {
-            ConfigError::new(
-                "url",
-                format!("expected an http or https URL with a host, found `{}`", config.url),
-            )
-        })?;
-        Ok(Self { cluster: config.cluster, scheme, authority, path, timing })
+        Ok(Self { id: None, ..Self::new(config, sources, parameters)? })
     }
 }
 
-/// Scheme, authority and target of an address. None with user information, a fragment, or anything but visible ASCII.
-fn split_url(url: &str) -> Option<(&'static str, String, String)> {
-    let (scheme, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => ("https", rest),
-        (_, Some(rest)) => ("http", rest),
-        _ => return None,
+/// What every challenge has. A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
+fn challenge_parameters(realm: &str, resource_metadata: Option<&str>) -> Result<String, ConfigError> {
+    let quotable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    if realm.is_empty() || !realm.bytes().all(quotable) {
+        let problem = "expected visible ASCII characters without quotes and backslashes";
+        return Err(ConfigError::new("realm", problem));
+    }
+    let Some(url) = resource_metadata else {
+        return Ok(format!(r#"realm="{realm}""#));
     };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at_checked(end)?;
-    if authority.is_empty()
-        || authority.contains('@')
-        || !url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        return None;
+    if !url.starts_with("https://") || !url.bytes().all(|byte| quotable(byte) && byte != b' ') {
+        return Err(ConfigError::new("resource_metadata", format!("expected an https URL, found `{url}`")));
     }
-    let slash = if target.starts_with('/') { "" } else { "/" };
-    Some((scheme, authority.to_owned(), format!("{slash}{target}")))
+    Ok(format!(r#"realm="{realm}", resource_metadata="{url}""#))
 }
 
-fn unique(seen: &mut BTreeSet<String>, member: &str, value: &str) -> Result<(), ConfigError> {
-    if value.is_empty() {
-        return Err(ConfigError::new(member, "expected a text, found nothing"));
+fn sources(
+    providers: Vec<ProviderConfig>,
+    api_keys: Vec<ApiKeysConfig>,
+    seed: [u8; 16],
+    host: &dyn Host,
+) -> Result<Vec<Source>, ConfigError> {
+    let (mut names, mut issuers) = (BTreeSet::new(), BTreeSet::new());
+    let mut sources: Vec<Source> = Vec::new();
+    for (i, config) in providers.into_iter().enumerate() {
+        let path = format!("providers[{i}]");
+        let source = unique(&mut names, "name", &config.name)
+            .and_then(|()| unique(&mut issuers, "issuer", &config.issuer))
+            .and_then(|()| Source::issuer(config, host));
+        sources.push(source.map_err(|error| error.under(&path))?);
     }
-    if !seen.insert(value.to_owned()) {
-        return Err(ConfigError::new(
-            member,
-            format!("expected a value of its own, found `{value}` a second time"),
-        ));
+    for (i, config) in api_keys.into_iter().enumerate() {
+        let path = format!("api_keys[{i}]");
+        let source = unique(&mut names, "name", &config.name).and_then(|()| Source::api_keys(config, seed));
+        let source = source.map_err(|error| error.under(&path))?;
+        // What is in a place must say whose judgement it needs.
+        if let Some(i) =
+            source.from.iter().position(|place| sources.iter().any(|one| one.from.contains(place)))
+        {
+            let problem = "expected a place of its own, found one that another provider reads";
+            return Err(ConfigError::new(format!("{path}.from[{i}]"), problem));
+        }
+        sources.push(source);
     }
-    Ok(())
-}
-
-fn span(
-    member: &str,
-    value: TimeSpan,
-    min: TimeSpan,
-    max: TimeSpan,
-) -> Result<std::time::Duration, ConfigError> {
-    if value < min || value > max {
-        return Err(ConfigError::new(member, format!("expected {min} to {max}, found {value}")));
+    if sources.is_empty() || sources.len() > defaults::MAX_SOURCES {
+        let problem = format!("expected 1 to {} providers, found {}", defaults::MAX_SOURCES, sources.len());
+        return Err(ConfigError::new("providers", problem));
     }
-    Ok(value.get())
-}
-
-/// NumericDates have whole seconds here, and so do their tolerances.
-fn seconds(member: &str, value: TimeSpan, min: TimeSpan, max: TimeSpan) -> Result<u64, ConfigError> {
-    let duration = span(member, value, min, max)?;
-    if duration.subsec_nanos() != 0 {
-        return Err(ConfigError::new(member, format!("expected whole seconds, found {value}")));
-    }
-    Ok(duration.as_secs())
+    Ok(sources)
 }
 
 #[cfg(test)]

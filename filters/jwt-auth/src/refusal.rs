@@ -3,21 +3,37 @@
 use portcullis_core::{Denial, Reason};
 use portcullis_jose::Rejection;
 
+use crate::credentials::Several;
+
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No bearer token.
+    /// No credential.
     Missing,
-    /// More than one `authorization` field.
+    /// More than one where one is allowed.
     MultipleCredentials,
     /// A token that is not accepted.
     Token(Rejection),
+    /// A token of another provider than those that the rule takes.
+    ProviderNotAccepted,
+    /// A token of a client that the provider's configuration does not list.
+    ClientNotAllowed,
+    /// No key of the set.
+    ApiKeyUnknown,
+    /// A key that was valid once.
+    ApiKeyExpired,
+    /// The token lacks a scope that the rule demands.
+    InsufficientScope,
+    /// A claim has none of the values that the rule demands.
+    ClaimNotAccepted,
+    /// The user did not authenticate as the rule demands, or too long ago.
+    InsufficientAuthentication,
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// When the next fetch is due, in seconds; at least 1.
         retry_after: u64,
     },
-    /// The proxy has no clock, so no token can be judged.
+    /// The proxy has no clock, or one that can't be right, so no token can be judged.
     NoClock,
 }
 
@@ -27,34 +43,48 @@ impl From<Rejection> for Refusal {
     }
 }
 
-/// The challenges (RFC 6750 section 3), made once from the realm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenges {
-    plain: String,
-    invalid_request: String,
-    invalid_token: String,
-}
-
-impl Challenges {
-    /// For a realm that can stand in a quoted string as it is.
-    #[must_use]
-    pub fn new(realm: &str) -> Self {
-        let with_error = |error: &str| format!(r#"Bearer realm="{realm}", error="{error}""#);
-        Self {
-            plain: format!(r#"Bearer realm="{realm}""#),
-            invalid_request: with_error("invalid_request"),
-            invalid_token: with_error("invalid_token"),
-        }
+impl From<Several> for Refusal {
+    fn from(_: Several) -> Self {
+        Self::MultipleCredentials
     }
 }
 
+/// What clients see instead of the reason why a credential is not accepted: who guesses learns nothing from the answer.
+static INVALID_TOKEN: Reason = Reason("jwt.invalid_token");
+
+/// What an answer is about, by RFC 6750 section 3.1 and RFC 9470 section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// 401 without error: nothing was presented.
+    Challenge,
+    /// 400.
+    InvalidRequest,
+    /// 401.
+    InvalidToken,
+    /// 401: authenticate in another way.
+    InsufficientAuthentication,
+    /// 403, with the scopes that are needed.
+    InsufficientScope,
+    /// 403: another token of the same kind would not help.
+    Forbidden,
+    /// 503.
+    Unavailable,
+}
+
 impl Refusal {
-    /// The stable reason code.
+    /// The stable reason code, for audit and metrics.
     #[must_use]
     pub const fn reason(self) -> Reason {
         Reason(match self {
             Self::Missing => "jwt.missing",
             Self::MultipleCredentials => "jwt.multiple_credentials",
+            Self::ProviderNotAccepted => "jwt.provider_not_accepted",
+            Self::ClientNotAllowed => "jwt.client_not_allowed",
+            Self::ApiKeyUnknown => "jwt.api_key_unknown",
+            Self::ApiKeyExpired => "jwt.api_key_expired",
+            Self::InsufficientScope => "jwt.insufficient_scope",
+            Self::ClaimNotAccepted => "jwt.claim_not_accepted",
+            Self::InsufficientAuthentication => "jwt.insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "jwt.keys_unavailable",
             Self::NoClock => "jwt.clock_unavailable",
             Self::Token(Rejection::Malformed) => "jwt.malformed",
@@ -64,6 +94,8 @@ impl Refusal {
             Self::Token(Rejection::UnknownKey) => "jwt.unknown_key",
             Self::Token(Rejection::SignatureInvalid) => "jwt.signature_invalid",
             Self::Token(Rejection::AudienceMismatch) => "jwt.audience_mismatch",
+            Self::Token(Rejection::TypeNotAccepted) => "jwt.type_not_accepted",
+            Self::Token(Rejection::SubjectNotAccepted) => "jwt.subject_not_accepted",
             Self::Token(Rejection::Expired) => "jwt.expired",
             Self::Token(Rejection::NotYetValid) => "jwt.not_yet_valid",
             Self::Token(Rejection::ClaimsInvalid) => "jwt.claims_invalid",
@@ -73,24 +105,73 @@ impl Refusal {
     /// Whether it says nothing about the request, but that it can't be judged.
     #[must_use]
     pub const fn is_unavailable(self) -> bool {
-        matches!(self, Self::KeysUnavailable { .. } | Self::NoClock)
+        matches!(self.kind(), Kind::Unavailable)
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Missing => Kind::Challenge,
+            Self::MultipleCredentials => Kind::InvalidRequest,
+            Self::Token(_) | Self::ProviderNotAccepted | Self::ApiKeyUnknown | Self::ApiKeyExpired => {
+                Kind::InvalidToken
+            }
+            Self::InsufficientAuthentication => Kind::InsufficientAuthentication,
+            Self::InsufficientScope => Kind::InsufficientScope,
+            Self::ClientNotAllowed | Self::ClaimNotAccepted => Kind::Forbidden,
+            Self::KeysUnavailable { .. } | Self::NoClock => Kind::Unavailable,
+        }
     }
 
     /// What the client gets. "If the request lacks any authentication information, the resource server SHOULD NOT
     /// include an error code" (RFC 6750 section 3.1).
     #[must_use]
-    pub fn denial(self, challenges: &Challenges) -> Denial {
-        let (status, title, challenge) = match self {
-            Self::KeysUnavailable { retry_after } => {
-                return Denial::unavailable(self.reason())
-                    .with_header("retry-after", retry_after.to_string());
+    pub fn denial(self, challenge: &Challenge) -> Denial {
+        let reason = self.reason();
+        match self.kind() {
+            Kind::Unavailable => match self {
+                Self::KeysUnavailable { retry_after } => {
+                    Denial::unavailable(reason).with_header("retry-after", retry_after.to_string())
+                }
+                _ => Denial::unavailable(reason),
+            },
+            Kind::Challenge => challenge.put(Denial::new(401, reason, "Unauthorized"), ""),
+            Kind::InvalidRequest => {
+                challenge.put(Denial::new(400, reason, "Bad Request"), r#", error="invalid_request""#)
             }
-            Self::NoClock => return Denial::unavailable(self.reason()),
-            Self::Missing => (401, "Unauthorized", &challenges.plain),
-            Self::MultipleCredentials => (400, "Bad Request", &challenges.invalid_request),
-            Self::Token(_) => (401, "Unauthorized", &challenges.invalid_token),
-        };
-        Denial::new(status, self.reason(), title).with_header("www-authenticate", challenge)
+            Kind::InvalidToken => {
+                let denial = Denial::new(401, reason, "Unauthorized").shown_as(&INVALID_TOKEN);
+                challenge.put(denial, r#", error="invalid_token""#)
+            }
+            Kind::InsufficientAuthentication => {
+                let error = r#", error="insufficient_user_authentication""#;
+                let parameters = format!("{error}{}", challenge.authentication);
+                challenge.put(Denial::new(401, reason, "Unauthorized"), &parameters)
+            }
+            Kind::InsufficientScope => {
+                let parameters = format!(r#", error="insufficient_scope", scope="{}""#, challenge.scope);
+                challenge.put(Denial::new(403, reason, "Forbidden"), &parameters)
+            }
+            Kind::Forbidden => Denial::new(403, reason, "Forbidden"),
+        }
+    }
+}
+
+/// The challenge of one rule (RFC 9110 section 11.6.1), whose texts can stand in quoted strings as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// `Bearer`, or what else the rule takes.
+    pub scheme: &'static str,
+    /// `realm="..."` and what else every challenge has.
+    pub parameters: String,
+    /// The scopes that the rule demands.
+    pub scope: String,
+    /// `acr_values` and `max_age` of RFC 9470, with a comma before each.
+    pub authentication: String,
+}
+
+impl Challenge {
+    fn put(&self, denial: Denial, error: &str) -> Denial {
+        denial.with_header("www-authenticate", format!("{} {}{error}", self.scheme, self.parameters))
     }
 }
 
@@ -98,26 +179,41 @@ impl Refusal {
 mod tests {
     use super::*;
 
+    // covers: JWT-LOC-13
     #[test]
     fn clients_get_the_status_and_challenge_of_the_standard() {
-        let challenges = Challenges::new("orders");
-        let retry = Refusal::KeysUnavailable { retry_after: 7 };
-        for (refusal, status, field) in [
-            (Refusal::Missing, 401, ("www-authenticate", r#"Bearer realm="orders""#)),
+        let challenge = Challenge {
+            scheme: "Bearer",
+            parameters: r#"realm="orders", resource_metadata="https://api.test/m""#.into(),
+            scope: "orders:read".into(),
+            authentication: r#", acr_values="gold""#.into(),
+        };
+        let base = r#"Bearer realm="orders", resource_metadata="https://api.test/m""#;
+        for (refusal, status, error) in [
+            (Refusal::Missing, 401, ""),
+            (Refusal::MultipleCredentials, 400, r#", error="invalid_request""#),
+            (Refusal::Token(Rejection::Expired), 401, r#", error="invalid_token""#),
+            (Refusal::Token(Rejection::SignatureInvalid), 401, r#", error="invalid_token""#),
+            (Refusal::ApiKeyUnknown, 401, r#", error="invalid_token""#),
+            (Refusal::InsufficientScope, 403, r#", error="insufficient_scope", scope="orders:read""#),
             (
-                Refusal::MultipleCredentials,
-                400,
-                ("www-authenticate", r#"Bearer realm="orders", error="invalid_request""#),
-            ),
-            (
-                Refusal::Token(Rejection::Expired),
+                Refusal::InsufficientAuthentication,
                 401,
-                ("www-authenticate", r#"Bearer realm="orders", error="invalid_token""#),
+                r#", error="insufficient_user_authentication", acr_values="gold""#,
             ),
-            (retry, 503, ("retry-after", "7")),
         ] {
-            let denial = refusal.denial(&challenges);
-            assert_eq!((denial.status, denial.headers), (status, vec![(field.0, field.1.to_owned())]));
+            let denial = refusal.denial(&challenge);
+            let expected = vec![("www-authenticate", format!("{base}{error}"))];
+            assert_eq!((denial.status, &denial.headers), (status, &expected), "{refusal:?}");
         }
+        let bodies: Vec<_> = [Rejection::Expired, Rejection::SignatureInvalid, Rejection::UnknownKey]
+            .into_iter()
+            .map(|rejection| Refusal::Token(rejection).denial(&challenge).render(None).body)
+            .collect();
+        assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "one body for all");
+        let retry = Refusal::KeysUnavailable { retry_after: 7 }.denial(&challenge);
+        assert_eq!((retry.status, retry.headers), (503, vec![("retry-after", "7".to_owned())]));
+        let forbidden = Refusal::ClientNotAllowed.denial(&challenge);
+        assert_eq!((forbidden.status, forbidden.headers), (403, vec![]));
     }
 }

@@ -1,5 +1,6 @@
 //! Loading what an operator writes: one strict JSON document, mistakes named by their path.
 
+mod deserializer;
 mod protobuf_struct;
 mod text;
 mod units;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{json, redact};
 
+use deserializer::Reader;
 pub use units::{ByteSize, Secret, SecretRef, TimeSpan};
 
 /// A mistake in a configuration, for the operator: `providers[0].leeway: expected 0s to 300s, found 900s`.
@@ -78,13 +80,8 @@ pub fn load<T: DeserializeOwned>(document: &[u8]) -> Result<T, ConfigError> {
             protobuf_struct::parse(document).ok_or_else(|| ConfigError::new("", error.to_string()))?
         }
     };
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = match error.path().to_string() {
-            root if root == "." => String::new(),
-            path => path,
-        };
-        ConfigError::new(path, text::for_operator(&error.into_inner().to_string()))
-    })
+    T::deserialize(Reader(&value))
+        .map_err(|mistake| ConfigError::new(mistake.path(), text::for_operator(mistake.problem())))
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ use crate::headers::Headers;
 pub struct Denial {
     /// HTTP status, 400 to 599.
     pub status: u16,
-    /// Stable reason code for audit, metrics and the `reason` member of the problem.
+    /// Stable reason code for audit and metrics.
     pub reason: Reason,
+    /// What the client sees in place of `reason`; by reference, as a denial is part of many results.
+    pub shown: Option<&'static Reason>,
     /// Short constant text, the `title` of RFC 9457 section 3.1.3.
     pub title: &'static str,
     /// The `id` of the rule that refused, for audit; the client does not see it.
@@ -64,13 +66,24 @@ impl Denial {
     /// A denial without rule, fields and error list.
     #[must_use]
     pub const fn new(status: u16, reason: Reason, title: &'static str) -> Self {
-        Self { status, reason, title, rule: None, headers: Vec::new(), errors: Vec::new() }
+        Self { status, reason, shown: None, title, rule: None, headers: Vec::new(), errors: Vec::new() }
     }
 
     /// The request can't be judged because something that the filter needs failed; `on_error: deny`.
     #[must_use]
     pub const fn unavailable(reason: Reason) -> Self {
         Self::new(503, reason, "Service Unavailable")
+    }
+
+    /// Shows the client a more general reason: where the exact one would help to guess a credential.
+    #[must_use]
+    pub const fn shown_as(mut self, shown: &'static Reason) -> Self {
+        self.shown = Some(shown);
+        self
+    }
+
+    fn shown(&self) -> &'static str {
+        self.shown.map_or(self.reason.as_str(), |shown| shown.as_str())
     }
 
     /// Names the rule that refused.
@@ -107,7 +120,7 @@ impl Denial {
         if request.is_some_and(Request::is_grpc) {
             headers.set(b"content-type", b"application/grpc");
             headers.set(b"grpc-status", self.grpc_status().to_string().as_bytes());
-            headers.set(b"grpc-message", self.reason.as_str().as_bytes());
+            headers.set(b"grpc-message", self.shown().as_bytes());
             return LocalReply {
                 status: 200,
                 headers,
@@ -138,12 +151,8 @@ impl Denial {
     }
 
     fn problem(&self) -> Vec<u8> {
-        let problem = Problem {
-            title: self.title,
-            status: self.status,
-            reason: self.reason.as_str(),
-            errors: &self.errors,
-        };
+        let problem =
+            Problem { title: self.title, status: self.status, reason: self.shown(), errors: &self.errors };
         // Serializing strings and numbers into memory cannot fail; an empty body would still be a refusal.
         serde_json::to_vec(&problem).unwrap_or_default()
     }

@@ -20,6 +20,7 @@ pub mod request;
 pub mod response;
 pub mod routes;
 pub mod spiffe;
+pub mod text_pattern;
 pub mod time;
 pub mod verdict;
 
@@ -30,5 +31,6 @@ pub use headers::Headers;
 pub use identity::Identity;
 pub use request::Request;
 pub use response::Response;
+pub use text_pattern::TextPattern;
 pub use time::UnixTime;
 pub use verdict::{Mode, Reason, Verdict};

@@ -1,6 +1,6 @@
 //! The registered claims (RFC 7519 section 4.1), by type and value.
 
-use portcullis_core::UnixTime;
+use portcullis_core::{TextPattern, UnixTime};
 use serde_json::{Map, Value};
 
 use crate::{Algorithm, Rejection};
@@ -13,7 +13,7 @@ const MAX_DATE: u64 = 253_402_300_799;
 pub struct TokenPolicy {
     /// Compared byte for byte with `iss` (RFC 8725 section 3.8).
     pub issuer: String,
-    /// `aud` must name one of them, byte for byte (RFC 8725 section 3.9).
+    /// `aud` must name one of them, byte for byte (RFC 8725 section 3.9); empty: it is not looked at.
     pub audiences: Vec<String>,
     /// The only algorithms that are accepted (RFC 8725 section 3.1).
     pub algorithms: Vec<Algorithm>,
@@ -21,7 +21,55 @@ pub struct TokenPolicy {
     pub leeway: u64,
     /// Longest time from `iat` (without it: from now) to `exp`, in seconds.
     pub max_lifetime: u64,
+    /// Whether `exp` must be there. Without it a token needs `iat`, and ends `max_lifetime` after that.
+    pub requires_expiration: bool,
+    /// What `typ` may be.
+    pub media_types: MediaTypes,
+    /// Claims that must be there, and neither null nor an empty text.
+    pub required_claims: Vec<String>,
+    /// Claims that must not be there.
+    pub forbidden_claims: Vec<String>,
+    /// One of them must stand for `sub`; empty: any subject, and none.
+    pub subjects: Vec<TextPattern>,
+    /// Refuses headers that carry a key or where to get one, which are never used anyway.
+    pub strict_header: bool,
 }
+
+/// What `typ` may be (RFC 8725 section 3.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaTypes {
+    /// No `typ`, `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1): no other kind of token has these.
+    Usual,
+    /// Only these; a missing `typ` is none of them.
+    OneOf(Vec<String>),
+}
+
+impl MediaTypes {
+    /// Whether a header's `typ` is accepted. Media types are compared without case, and without `application/`, which
+    /// may be left out where no other `/` follows (RFC 7515 section 4.1.9).
+    #[must_use]
+    pub fn accept(&self, media_type: Option<&str>) -> bool {
+        let is = |accepted: &str, found: &str| short_form(accepted).eq_ignore_ascii_case(short_form(found));
+        match (self, media_type) {
+            (Self::Usual, None) => true,
+            (Self::Usual, Some(found)) => ["JWT", "at+jwt"].iter().any(|accepted| is(accepted, found)),
+            (Self::OneOf(_), None) => false,
+            (Self::OneOf(accepted), Some(found)) => accepted.iter().any(|accepted| is(accepted, found)),
+        }
+    }
+}
+
+fn short_form(media_type: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match media_type.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+        _ => media_type,
+    }
+}
+
+/// Claims of other kinds of tokens, which must not pass for access tokens (RFC 8725 section 3.12): security events and
+/// logout tokens (RFC 8417), ID tokens (OIDC Core section 3.3.2.11), verifiable presentations.
+pub const FOREIGN_CLAIMS: [&str; 4] = ["events", "at_hash", "c_hash", "vp"];
 
 /// When a token is valid, leeway included. Seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,25 +97,63 @@ impl Validity {
 }
 
 impl TokenPolicy {
+    /// Tokens of an issuer for these audiences, with the least that is safe of everything else: 30 s of leeway, 24 h of
+    /// lifetime, no claim demanded but `exp`.
+    #[must_use]
+    pub fn new(issuer: &str, audiences: &[&str], algorithms: &[Algorithm]) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audiences: audiences.iter().map(|audience| (*audience).to_owned()).collect(),
+            algorithms: algorithms.to_vec(),
+            leeway: 30,
+            max_lifetime: 24 * 3600,
+            requires_expiration: true,
+            media_types: MediaTypes::Usual,
+            required_claims: Vec::new(),
+            forbidden_claims: FOREIGN_CLAIMS.map(str::to_owned).to_vec(),
+            subjects: Vec::new(),
+            strict_header: false,
+        }
+    }
+
     /// Judges the claims of a token whose issuer is known to be this one.
     ///
     /// # Errors
-    /// The first [`Rejection`] found: time, then audience, then form.
+    /// The first [`Rejection`] found: time, then audience, then form, then subject.
     pub fn check(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
         let validity = self.check_time(claims, now)?;
-        if !claims.get("aud").is_some_and(|audience| self.accepts_audience(audience)) {
+        let is_ours = || claims.get("aud").is_some_and(|audience| self.accepts_audience(audience));
+        if !self.audiences.is_empty() && !is_ours() {
             return Err(Rejection::AudienceMismatch);
         }
+        self.check_presence(claims)?;
         check_identity(claims)?;
+        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+        if !self.subjects.is_empty() && !self.subjects.iter().any(|pattern| pattern.matches(subject)) {
+            return Err(Rejection::SubjectNotAccepted);
+        }
         Ok(validity)
+    }
+
+    fn check_presence(&self, claims: &Map<String, Value>) -> Result<(), Rejection> {
+        let is_there = |name: &String| match claims.get(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(_) => true,
+        };
+        let is_complete = self.required_claims.iter().all(is_there);
+        let is_foreign = self.forbidden_claims.iter().any(|name| claims.contains_key(name));
+        if is_complete && !is_foreign { Ok(()) } else { Err(Rejection::ClaimsInvalid) }
     }
 
     /// Accepted while `now < exp + leeway` (RFC 7519 section 4.1.4: "on or after" `exp` is too late) and
     /// `now >= nbf - leeway`, `now >= iat - leeway`. Fractions are rounded down.
     fn check_time(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
-        let expiration = date(claims, "exp")?.ok_or(Rejection::ClaimsInvalid)?;
         let not_before = date(claims, "nbf")?.unwrap_or(0);
         let issued_at = date(claims, "iat")?;
+        let longest = issued_at.filter(|_| !self.requires_expiration);
+        let longest = longest.map(|issued_at| issued_at.saturating_add(self.max_lifetime));
+        let expiration = date(claims, "exp")?.or(longest).ok_or(Rejection::ClaimsInvalid)?;
         let validity = Validity {
             from: not_before.max(issued_at.unwrap_or(0)).saturating_sub(self.leeway),
             until: expiration.saturating_add(self.leeway),
@@ -128,13 +214,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000;
 
     fn policy() -> TokenPolicy {
-        TokenPolicy {
-            issuer: "https://issuer.test/".into(),
-            audiences: vec!["api://orders".into()],
-            algorithms: Algorithm::ALL.to_vec(),
-            leeway: 30,
-            max_lifetime: 86_400,
-        }
+        TokenPolicy::new("https://issuer.test/", &["api://orders"], &Algorithm::ALL)
     }
 
     /// The base claims with some replaced; null takes a claim away, `{"null": true}` makes it null.
@@ -267,5 +347,134 @@ mod tests {
         {
             assert_eq!(validity.check(UnixTime::from_secs(now)), expected, "{now}");
         }
+    }
+
+    /// The base claims under a changed policy.
+    fn judge_by(change: impl Fn(&mut TokenPolicy), claims: Value) -> Result<(), Rejection> {
+        let mut policy = policy();
+        change(&mut policy);
+        policy.check(claims.as_object().unwrap(), UnixTime::from_secs(NOW)).map(|_| ())
+    }
+
+    fn base() -> Value {
+        json!({"iss": "https://issuer.test/", "aud": "api://orders", "sub": "u1", "exp": NOW + 300, "iat": NOW,
+            "client_id": "c1", "jti": "1"})
+    }
+
+    fn base_with(name: &str, value: Value) -> Value {
+        let mut claims = base();
+        claims[name] = value;
+        claims
+    }
+
+    // covers: JWT-CLM-07
+    #[test]
+    fn types_are_media_types() {
+        let at_jwt = MediaTypes::OneOf(vec!["at+jwt".into()]);
+        for (media_type, usual, only_access_token) in [
+            (None, true, false),
+            (Some("JWT"), true, false),
+            (Some("jwt"), true, false),
+            (Some("at+jwt"), true, true),
+            (Some("AT+JWT"), true, true),
+            (Some("application/at+jwt"), true, true),
+            (Some("Application/AT+jwt"), true, true),
+            (Some("application/application/at+jwt"), false, false),
+            (Some("text/at+jwt"), false, false),
+            (Some("at+jwt "), false, false),
+            (Some("logout+jwt"), false, false),
+            (Some("dpop+jwt"), false, false),
+            (Some("secevent+jwt"), false, false),
+            (Some("oauth-authz-req+jwt"), false, false),
+            (Some(""), false, false),
+        ] {
+            assert_eq!(MediaTypes::Usual.accept(media_type), usual, "{media_type:?}");
+            assert_eq!(at_jwt.accept(media_type), only_access_token, "{media_type:?}");
+        }
+    }
+
+    // covers: JWT-CLM-10
+    #[test]
+    fn an_access_token_has_all_its_claims() {
+        let required = crate::profile::RFC9068.required_claims;
+        let profile = |policy: &mut TokenPolicy| {
+            policy.required_claims = required.iter().map(|name| (*name).to_owned()).collect();
+        };
+        assert_eq!(judge_by(profile, base()), Ok(()));
+        for name in required {
+            for value in [None, Some(json!(null)), Some(json!(""))] {
+                let mut claims = base();
+                match &value {
+                    Some(value) => claims[*name] = value.clone(),
+                    None => drop(claims.as_object_mut().unwrap().remove(*name)),
+                }
+                assert!(judge_by(profile, claims).is_err(), "{name} {value:?}");
+            }
+        }
+    }
+
+    // covers: JWT-CLM-08, JWT-CLM-09
+    #[test]
+    fn other_kinds_of_tokens_are_no_access_tokens() {
+        for (name, claims) in [
+            ("ID token", base_with("at_hash", json!("x"))),
+            ("ID token of a hybrid flow", base_with("c_hash", json!("x"))),
+            (
+                "logout token",
+                base_with("events", json!({"http://schemas.openid.net/event/backchannel-logout": {}})),
+            ),
+            ("verifiable presentation", base_with("vp", json!({}))),
+        ] {
+            assert_eq!(judge_by(|_| {}, claims), Err(Rejection::ClaimsInvalid), "{name}");
+        }
+        // A client's assertion is for the token endpoint, an ID token for the client.
+        for audience in ["https://issuer.test/token", "c1"] {
+            assert_eq!(judge_by(|_| {}, base_with("aud", json!(audience))), Err(Rejection::AudienceMismatch));
+        }
+        let forbid = |policy: &mut TokenPolicy| policy.forbidden_claims.push("token_use".into());
+        assert_eq!(judge_by(forbid, base_with("token_use", json!("id"))), Err(Rejection::ClaimsInvalid));
+    }
+
+    #[test]
+    fn subjects_are_listed() {
+        let listed = |policy: &mut TokenPolicy| {
+            policy.subjects = ["u1", "svc-*"].into_iter().filter_map(TextPattern::new).collect();
+        };
+        for (subject, expected) in [("u1", true), ("svc-a", true), ("U1", false), ("u12", false), ("", false)]
+        {
+            let expected = if expected { Ok(()) } else { Err(Rejection::SubjectNotAccepted) };
+            assert_eq!(judge_by(listed, base_with("sub", json!(subject))), expected, "{subject}");
+        }
+        let mut claims = base();
+        claims.as_object_mut().unwrap().remove("sub");
+        assert_eq!(judge_by(listed, claims), Err(Rejection::SubjectNotAccepted));
+    }
+
+    #[test]
+    fn no_audience_listed_means_none_checked() {
+        let any = |policy: &mut TokenPolicy| policy.audiences.clear();
+        assert_eq!(judge_by(any, base_with("aud", json!(5))), Ok(()));
+    }
+
+    // covers: JWT-TIM-02
+    #[test]
+    fn a_token_without_exp_lives_for_the_longest_time() {
+        let lenient = |policy: &mut TokenPolicy| policy.requires_expiration = false;
+        let without = |changes: Value| {
+            let mut claims = base();
+            claims.as_object_mut().unwrap().remove("exp");
+            for (name, value) in changes.as_object().unwrap() {
+                claims[name] = value.clone();
+            }
+            claims
+        };
+        assert_eq!(judge_by(|_| {}, without(json!({}))), Err(Rejection::ClaimsInvalid));
+        assert_eq!(judge_by(lenient, without(json!({}))), Ok(()));
+        assert_eq!(judge_by(lenient, without(json!({"iat": NOW - 86_400}))), Ok(()), "within leeway");
+        assert_eq!(judge_by(lenient, without(json!({"iat": NOW - 86_430}))), Err(Rejection::Expired));
+        assert_eq!(judge_by(lenient, without(json!({"exp": NOW - 60}))), Err(Rejection::Expired));
+        let mut neither = without(json!({}));
+        neither.as_object_mut().unwrap().remove("iat");
+        assert_eq!(judge_by(lenient, neither), Err(Rejection::ClaimsInvalid));
     }
 }

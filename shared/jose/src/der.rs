@@ -14,6 +14,10 @@ const P256_ALGORITHM: [u8; 21] = [
     0x03, 0x01, 0x07,
 ];
 
+/// `SEQUENCE { OBJECT IDENTIFIER id-ecPublicKey, OBJECT IDENTIFIER secp384r1 }`.
+const P384_ALGORITHM: [u8; 18] =
+    [SEQUENCE, 16, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 5, 0x2b, 0x81, 0x04, 0x00, 0x22];
+
 /// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) of an RSA key; both numbers big-endian.
 #[must_use]
 pub fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
@@ -25,6 +29,12 @@ pub fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn p256_public_key(point: &[u8]) -> Vec<u8> {
     element(SEQUENCE, &[&P256_ALGORITHM, &bit_string(point)])
+}
+
+/// SubjectPublicKeyInfo of a P-384 key; `point` is its uncompressed form, 97 bytes.
+#[must_use]
+pub fn p384_public_key(point: &[u8]) -> Vec<u8> {
+    element(SEQUENCE, &[&P384_ALGORITHM, &bit_string(point)])
 }
 
 /// ECDSA-Sig-Value (RFC 3279 section 2.2.3) of a signature in the form of JWS: r and s, each half of the bytes

@@ -12,7 +12,7 @@ use crate::header::JoseHeader;
 use crate::target_uri::{self, Origin};
 use crate::token::object;
 use crate::verifier::SignatureVerifier;
-use crate::{Algorithm, PublicKey, base64url, claims, thumbprint};
+use crate::{Algorithm, VerificationKey, base64url, claims, thumbprint};
 
 /// Longest proof, in bytes: one with an RSA key of 4096 bits and a URI of 1 KiB fits.
 pub const MAX_PROOF: usize = 4 * 1024;
@@ -160,12 +160,12 @@ fn is_proof_type(media_type: &str) -> bool {
 }
 
 /// RFC 9449 section 4.3 rule 7: a private key in a header is a key that is no longer private.
-fn public_key(jwk: &Value, algorithm: Algorithm) -> Option<(PublicKey, [u8; 32])> {
+fn public_key(jwk: &Value, algorithm: Algorithm) -> Option<(VerificationKey, [u8; 32])> {
     let members = jwk.as_object()?;
     if PRIVATE.iter().any(|name| members.contains_key(*name)) {
         return None;
     }
-    let key = PublicKey::from_jwk(jwk, &[algorithm]).ok()?;
+    let key = VerificationKey::from_jwk(jwk, &[algorithm]).ok()?;
     Some((key, thumbprint::sha256(members)?))
 }
 

@@ -8,6 +8,9 @@ use crate::{Algorithm, Rejection};
 /// says to refuse what is critical and not understood; many verifiers ignored it (CVE-2026-32597, CVE-2025-59420).
 const UNSUPPORTED: [&str; 3] = ["crit", "b64", "zip"];
 
+/// Members that carry a key or where to get one.
+const KEY_MEMBERS: [&str; 6] = ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"];
+
 /// Longest `kid`, in bytes. Providers use thumbprints and UUIDs.
 pub const MAX_KEY_ID: usize = 256;
 
@@ -21,6 +24,8 @@ pub struct JoseHeader {
     pub key_id: Option<String>,
     /// `typ`, as it is written (RFC 8725 section 3.11).
     pub media_type: Option<String>,
+    /// Whether a member names or carries a key.
+    pub has_key_members: bool,
 }
 
 impl JoseHeader {
@@ -41,7 +46,9 @@ impl JoseHeader {
         if key_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_KEY_ID) {
             return Err(Rejection::Malformed);
         }
+        let has_key_members = KEY_MEMBERS.iter().any(|name| members.contains_key(*name));
         Ok(Self {
+            has_key_members,
             algorithm: algorithm.ok_or(Rejection::AlgorithmNotAllowed)?,
             key_id,
             media_type: text_member(&mut members, "typ")?,

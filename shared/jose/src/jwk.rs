@@ -1,10 +1,11 @@
-//! One public key from its JWK (RFC 7517), checked before it can verify anything.
+//! One key from its JWK (RFC 7517), checked before it can verify anything.
 
-use p256::ecdsa::VerifyingKey;
 use rsa::BoxedUint;
 use serde_json::{Map, Value};
 
+use crate::algorithm::KeyType;
 use crate::header::MAX_KEY_ID;
+use crate::secret::SharedSecret;
 use crate::{Algorithm, base64url, der, roca};
 
 /// RSA moduli from 2048 bits (NIST SP 800-131A) to 4096: a verification's cost grows with the square.
@@ -13,8 +14,8 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 /// Smallest public exponent that is accepted (NIST FIPS 186-5 section A.1.1).
 const MIN_EXPONENT: u32 = 65_537;
 
-/// Bytes of a P-256 coordinate (RFC 7518 section 6.2.1.2).
-const P256_COORDINATE: usize = 32;
+/// Bytes of an Ed25519 key (RFC 8032 section 5.1.5).
+const ED25519_BYTES: usize = 32;
 
 /// Why a key of a set is not loaded. The messages hold nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +35,7 @@ pub enum KeyProblem {
     /// `alg` is not configured for the provider, or does not fit the key type.
     #[error("algorithm is not allowed")]
     AlgorithmNotAllowed,
-    /// An RSA modulus or exponent out of bounds, or a modulus with the ROCA fingerprint.
+    /// An RSA modulus or exponent out of bounds, a modulus with the ROCA fingerprint, or a point of small order.
     #[error("weak key")]
     Weak,
     /// The point is not on the curve.
@@ -45,9 +46,9 @@ pub enum KeyProblem {
     Duplicate,
 }
 
-/// A public key that verifies signatures of one algorithm (RFC 8725 section 3.1), ready to use.
+/// A key that verifies signatures of one algorithm (RFC 8725 section 3.1), ready to use.
 #[derive(Clone, Debug)]
-pub struct PublicKey {
+pub struct VerificationKey {
     key_id: Option<String>,
     algorithm: Algorithm,
     material: Material,
@@ -58,10 +59,13 @@ pub struct PublicKey {
 #[derive(Clone, Debug)]
 pub(crate) enum Material {
     Rsa(Box<rsa::PublicKey>),
-    P256(Box<VerifyingKey>),
+    P256(Box<p256::ecdsa::VerifyingKey>),
+    P384(Box<p384::ecdsa::VerifyingKey>),
+    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+    Secret(SharedSecret),
 }
 
-impl PublicKey {
+impl VerificationKey {
     /// Reads a JWK. `allowed` are the provider's algorithms: a key without `alg` gets the first of them that fits
     /// its type, so that no key ever serves two. Members that are not needed, private ones included, are ignored.
     ///
@@ -78,9 +82,7 @@ impl PublicKey {
             return Err(KeyProblem::Malformed);
         }
         check_use(members)?;
-        if !Algorithm::ALL.iter().any(|algorithm| algorithm.key_type() == key_type) {
-            return Err(KeyProblem::UnsupportedType);
-        }
+        let key_type = public_key_type(key_type, members)?;
         let algorithm = match text(members, "alg")? {
             Some(name) => Algorithm::from_name(name).filter(|algorithm| allowed.contains(algorithm)),
             None => allowed.iter().copied().find(|algorithm| algorithm.key_type() == key_type),
@@ -88,9 +90,12 @@ impl PublicKey {
         let algorithm = algorithm
             .filter(|algorithm| algorithm.key_type() == key_type)
             .ok_or(KeyProblem::AlgorithmNotAllowed)?;
-        let (material, spki) = match algorithm {
-            Algorithm::Rs256 => rsa_key(members)?,
-            Algorithm::Es256 => p256_key(members)?,
+        let (material, spki) = match key_type {
+            KeyType::Rsa => rsa_key(members)?,
+            KeyType::P256 => p256_key(members)?,
+            KeyType::P384 => p384_key(members)?,
+            KeyType::Ed25519 => ed25519_key(members)?,
+            KeyType::Symmetric => return Err(KeyProblem::Symmetric),
         };
         Ok(Self { key_id: key_id.map(str::to_owned), algorithm, material, spki })
     }
@@ -107,7 +112,18 @@ impl PublicKey {
         self.algorithm
     }
 
-    /// DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), for native verifiers.
+    /// A secret of the configuration.
+    #[must_use]
+    pub fn from_secret(secret: SharedSecret) -> Self {
+        Self {
+            key_id: secret.key_id().cloned(),
+            algorithm: secret.algorithm(),
+            material: Material::Secret(secret),
+            spki: Vec::new(),
+        }
+    }
+
+    /// DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), for native verifiers; empty for Ed25519 and secrets.
     #[must_use]
     pub fn spki(&self) -> &[u8] {
         &self.spki
@@ -118,7 +134,9 @@ impl PublicKey {
     pub fn signature_len(&self) -> usize {
         match &self.material {
             Material::Rsa(key) => rsa::traits::PublicKeyParts::size(key.as_ref()),
-            Material::P256(_) => P256_COORDINATE.saturating_mul(2),
+            Material::P256(_) | Material::Ed25519(_) => 64,
+            Material::P384(_) => 96,
+            Material::Secret(_) => self.algorithm.hash().size(),
         }
     }
 
@@ -127,10 +145,15 @@ impl PublicKey {
     }
 }
 
-/// The same key under the same name; the parsed form follows from the DER form.
-impl PartialEq for PublicKey {
+/// The same key under the same name. The DER form of a public key says all of it; secrets are equal to nothing.
+impl PartialEq for VerificationKey {
     fn eq(&self, other: &Self) -> bool {
-        (&self.key_id, self.algorithm, &self.spki) == (&other.key_id, other.algorithm, &other.spki)
+        let is_same = match (&self.material, &other.material) {
+            (Material::Secret(_), _) | (_, Material::Secret(_)) => false,
+            (Material::Ed25519(own), Material::Ed25519(others)) => own == others,
+            _ => self.spki == other.spki,
+        };
+        is_same && (&self.key_id, self.algorithm) == (&other.key_id, other.algorithm)
     }
 }
 
@@ -193,27 +216,63 @@ fn rsa_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProbl
     Ok((Material::Rsa(Box::new(key)), der::rsa_public_key(&modulus, &exponent)))
 }
 
-/// RFC 7518 section 6.2.1. "The length of this octet string MUST be the full size of a coordinate."
+/// `kty`, and where it has curves, `crv`.
+fn public_key_type(key_type: &str, members: &Map<String, Value>) -> Result<KeyType, KeyProblem> {
+    let curve = || text(members, "crv")?.ok_or(KeyProblem::Malformed);
+    match key_type {
+        "RSA" => Ok(KeyType::Rsa),
+        "EC" => match curve()? {
+            "P-256" => Ok(KeyType::P256),
+            "P-384" => Ok(KeyType::P384),
+            _ => Err(KeyProblem::UnsupportedType),
+        },
+        "OKP" => match curve()? {
+            "Ed25519" => Ok(KeyType::Ed25519),
+            _ => Err(KeyProblem::UnsupportedType),
+        },
+        _ => Err(KeyProblem::UnsupportedType),
+    }
+}
+
 fn p256_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
-    if text(members, "crv")?.ok_or(KeyProblem::Malformed)? != "P-256" {
-        return Err(KeyProblem::UnsupportedType);
-    }
-    let (x, y) = (number(members, "x")?, number(members, "y")?);
-    if x.len() != P256_COORDINATE || y.len() != P256_COORDINATE {
-        return Err(KeyProblem::Malformed);
-    }
-    // SEC 1 section 2.3.3: 4 means that both coordinates follow.
-    let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    let key = VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyProblem::InvalidPoint)?;
+    let point = point(members, 32)?;
+    let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyProblem::InvalidPoint)?;
     Ok((Material::P256(Box::new(key)), der::p256_public_key(&point)))
 }
 
+fn p384_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
+    let point = point(members, 48)?;
+    let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyProblem::InvalidPoint)?;
+    Ok((Material::P384(Box::new(key)), der::p384_public_key(&point)))
+}
+
+/// RFC 7518 section 6.2.1. "The length of this octet string MUST be the full size of a coordinate."
+fn point(members: &Map<String, Value>, size: usize) -> Result<Vec<u8>, KeyProblem> {
+    let (x, y) = (number(members, "x")?, number(members, "y")?);
+    if x.len() != size || y.len() != size {
+        return Err(KeyProblem::Malformed);
+    }
+    // SEC 1 section 2.3.3: 4 means that both coordinates follow.
+    Ok([&[4], x.as_slice(), y.as_slice()].concat())
+}
+
+/// RFC 8037 section 2. A point of small order would verify signatures that nobody made.
+fn ed25519_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
+    let bytes: [u8; ED25519_BYTES] = number(members, "x")?.try_into().map_err(|_| KeyProblem::Malformed)?;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| KeyProblem::InvalidPoint)?;
+    if key.is_weak() {
+        return Err(KeyProblem::Weak);
+    }
+    Ok((Material::Ed25519(Box::new(key)), Vec::new()))
+}
+
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "texts of these tests only")]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{E1, R1};
+    use crate::testing::{E1, E384, ED1, R1};
 
     /// `jwk` with some members replaced; null takes a member away.
     fn with(jwk: &Value, changes: &Value) -> Value {
@@ -228,7 +287,7 @@ mod tests {
     }
 
     fn load(jwk: &Value) -> Result<Algorithm, KeyProblem> {
-        PublicKey::from_jwk(jwk, &Algorithm::ALL).map(|key| key.algorithm())
+        VerificationKey::from_jwk(jwk, &Algorithm::ALL).map(|key| key.algorithm())
     }
 
     /// A number of this many bits that is no RSA modulus in earnest: nothing here depends on its factors.
@@ -269,7 +328,7 @@ mod tests {
             ),
             ("key_ops text", with(&rsa, &json!({"key_ops": "verify"})), Err(KeyProblem::Malformed)),
             ("numeric use", with(&rsa, &json!({"use": 1})), Err(KeyProblem::Malformed)),
-            ("another alg", with(&rsa, &json!({"alg": "PS256"})), Err(KeyProblem::AlgorithmNotAllowed)),
+            ("another alg", with(&rsa, &json!({"alg": "RS1"})), Err(KeyProblem::AlgorithmNotAllowed)),
             (
                 "alg of another type",
                 with(&rsa, &json!({"alg": "ES256"})),
@@ -287,7 +346,7 @@ mod tests {
             assert_eq!(load(&jwk), expected, "{name}");
         }
         assert_eq!(
-            PublicKey::from_jwk(&rsa, &[Algorithm::Es256]).map(|_| ()),
+            VerificationKey::from_jwk(&rsa, &[Algorithm::Es256]).map(|_| ()),
             Err(KeyProblem::AlgorithmNotAllowed)
         );
     }
@@ -360,9 +419,72 @@ mod tests {
         }
     }
 
+    // covers: JWT-ALG-04
+    #[test]
+    fn a_key_without_alg_has_one_algorithm() {
+        let mut jwk = R1.public_jwk();
+        jwk.as_object_mut().unwrap().remove("alg");
+        for (allowed, expected) in [
+            (&[Algorithm::Rs256, Algorithm::Ps256][..], Ok(Algorithm::Rs256)),
+            (&[Algorithm::Es256, Algorithm::Ps256, Algorithm::Rs256], Ok(Algorithm::Ps256)),
+            (&[Algorithm::Es256], Err(KeyProblem::AlgorithmNotAllowed)),
+        ] {
+            assert_eq!(VerificationKey::from_jwk(&jwk, allowed).map(|key| key.algorithm()), expected);
+        }
+        let mut curve = E384.public_jwk();
+        curve.as_object_mut().unwrap().remove("alg");
+        let found = VerificationKey::from_jwk(&curve, &[Algorithm::Es256, Algorithm::Es384]);
+        assert_eq!(found.map(|key| key.algorithm()), Ok(Algorithm::Es384), "the one of its curve");
+        // One name of Ed25519 does not stand for the other.
+        let found = VerificationKey::from_jwk(&ED1.public_jwk(), &[Algorithm::Ed25519]);
+        assert_eq!(found.map(|_| ()), Err(KeyProblem::AlgorithmNotAllowed));
+    }
+
+    // covers: JWT-ALG-12, JWT-ALG-13
+    #[test]
+    fn bad_ed25519_keys_are_not_loaded() {
+        let bytes = |len: usize| json!({"x": base64url::encode(&vec![1; len])});
+        let hex = |text: &str| {
+            let digits =
+                (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap());
+            json!({"x": base64url::encode(&digits.collect::<Vec<_>>())})
+        };
+        for (name, changes, expected) in [
+            ("good", json!({}), Ok(Algorithm::EdDsa)),
+            ("empty", bytes(0), Err(KeyProblem::Malformed)),
+            ("5 bytes", bytes(5), Err(KeyProblem::Malformed)),
+            ("31 bytes", bytes(31), Err(KeyProblem::Malformed)),
+            ("33 bytes", bytes(33), Err(KeyProblem::Malformed)),
+            ("no x", json!({"x": null}), Err(KeyProblem::Malformed)),
+            ("another curve", json!({"crv": "P-256"}), Err(KeyProblem::UnsupportedType)),
+            ("key agreement", json!({"crv": "X25519"}), Err(KeyProblem::UnsupportedType)),
+            ("Ed448", json!({"crv": "Ed448"}), Err(KeyProblem::UnsupportedType)),
+            ("no curve", json!({"crv": null}), Err(KeyProblem::Malformed)),
+            ("alg of another type", json!({"alg": "ES256"}), Err(KeyProblem::AlgorithmNotAllowed)),
+        ] {
+            assert_eq!(load(&with(&ED1.public_jwk(), &changes)), expected, "{name}");
+        }
+        // The eight points whose order divides the cofactor, and two other spellings of them.
+        for point in [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        ] {
+            let problem = load(&with(&ED1.public_jwk(), &hex(point))).unwrap_err();
+            assert!(matches!(problem, KeyProblem::Weak | KeyProblem::InvalidPoint), "{point}: {problem}");
+        }
+    }
+
     #[test]
     fn private_members_are_dropped() {
-        let public = PublicKey::from_jwk(&R1.public_jwk(), &Algorithm::ALL).unwrap();
-        assert_eq!(PublicKey::from_jwk(&R1.private_jwk(), &Algorithm::ALL), Ok(public));
+        let public = VerificationKey::from_jwk(&R1.public_jwk(), &Algorithm::ALL).unwrap();
+        assert_eq!(VerificationKey::from_jwk(&R1.private_jwk(), &Algorithm::ALL), Ok(public));
     }
 }

@@ -26,6 +26,12 @@ pub enum Rejection {
     /// `aud` is missing or names none of the configured audiences.
     #[error("audience does not match")]
     AudienceMismatch,
+    /// `typ` names another kind of token than the provider's.
+    #[error("type of token is not accepted")]
+    TypeNotAccepted,
+    /// `sub` is none of the configured subjects.
+    #[error("subject is not accepted")]
+    SubjectNotAccepted,
     /// `exp` and the leeway have passed.
     #[error("token has expired")]
     Expired,

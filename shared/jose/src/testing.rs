@@ -8,22 +8,27 @@ use std::sync::LazyLock;
 
 use p256::ecdsa::signature::{SignatureEncoding as _, Signer as _};
 use rsa::BoxedUint;
+use rsa::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Sha256, Sha384, Sha512};
 
-use crate::base64url;
+use crate::algorithm::Hash;
+use crate::{Algorithm, base64url};
 
 /// A private key with its `kid`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SigningKey {
     jwk: Value,
+    algorithm: Algorithm,
     secret: Secret,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Secret {
-    Rsa(Box<rsa::pkcs1v15::SigningKey<Sha256>>),
+    Rsa(Box<rsa::PrivateKey>),
     P256(p256::ecdsa::SigningKey),
+    P384(p384::ecdsa::SigningKey),
+    Ed25519(ed25519_dalek::SigningKey),
 }
 
 /// RSA, `kid` r1, RS256.
@@ -36,6 +41,10 @@ pub static OTHER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::load("othe
 pub static E1: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::load("e1"));
 /// P-256, `kid` e2, ES256.
 pub static E2: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::load("e2"));
+/// P-384, `kid` e384, ES384.
+pub static E384: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::load("e384"));
+/// Ed25519, `kid` ed1, EdDSA.
+pub static ED1: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::load("ed1"));
 
 impl SigningKey {
     fn load(name: &str) -> Self {
@@ -45,15 +54,30 @@ impl SigningKey {
             let text = jwk.get(name).and_then(Value::as_str).expect("member of a private key");
             base64url::decode(text.as_bytes()).expect("base64url")
         };
-        let secret = if jwk.get("kty") == Some(&json!("RSA")) {
-            let uint = |name| BoxedUint::from_be_slice_vartime(&number(name));
-            let primes = vec![uint("p"), uint("q")];
-            let key = rsa::PrivateKey::from_components(uint("n"), uint("e"), uint("d"), primes).unwrap();
-            Secret::Rsa(Box::new(rsa::pkcs1v15::SigningKey::new(key)))
-        } else {
-            Secret::P256(p256::ecdsa::SigningKey::from_slice(&number("d")).unwrap())
+        let algorithm = jwk.get("alg").and_then(Value::as_str).and_then(Algorithm::from_name).expect("alg");
+        let secret = match algorithm {
+            Algorithm::Es256 => Secret::P256(p256::ecdsa::SigningKey::from_slice(&number("d")).unwrap()),
+            Algorithm::Es384 => Secret::P384(p384::ecdsa::SigningKey::from_slice(&number("d")).unwrap()),
+            Algorithm::EdDsa => {
+                Secret::Ed25519(ed25519_dalek::SigningKey::from_bytes(&number("d").try_into().unwrap()))
+            }
+            _ => {
+                let uint = |name| BoxedUint::from_be_slice_vartime(&number(name));
+                let primes = vec![uint("p"), uint("q")];
+                let key = rsa::PrivateKey::from_components(uint("n"), uint("e"), uint("d"), primes).unwrap();
+                Secret::Rsa(Box::new(key))
+            }
         };
-        Self { jwk, secret }
+        Self { jwk, algorithm, secret }
+    }
+
+    /// The same key under another algorithm of its type.
+    #[must_use]
+    pub fn under(&self, algorithm: Algorithm) -> Self {
+        let mut other = self.clone();
+        other.jwk.as_object_mut().expect("object").insert("alg".to_owned(), algorithm.name().into());
+        other.algorithm = algorithm;
+        other
     }
 
     /// The JWK with its private members.
@@ -83,12 +107,39 @@ impl SigningKey {
     #[must_use]
     pub fn signature(&self, message: &[u8]) -> Vec<u8> {
         match &self.secret {
-            Secret::Rsa(key) => key.sign(message).to_vec(),
+            Secret::Rsa(key) => self.rsa_signature(key, message),
             Secret::P256(key) => {
                 let signature: p256::ecdsa::Signature = key.sign(message);
                 signature.to_vec()
             }
+            Secret::P384(key) => {
+                let signature: p384::ecdsa::Signature = key.sign(message);
+                signature.to_vec()
+            }
+            Secret::Ed25519(key) => key.sign(message).to_vec(),
         }
+    }
+
+    fn rsa_signature(&self, key: &rsa::PrivateKey, message: &[u8]) -> Vec<u8> {
+        let is_pss = matches!(self.algorithm, Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512);
+        let signature = match (is_pss, self.algorithm.hash()) {
+            (false, Hash::Sha256) => key.pkcs1v15_sign_with_rng::<Sha256, _>(&mut Salt, message),
+            (false, Hash::Sha384) => key.pkcs1v15_sign_with_rng::<Sha384, _>(&mut Salt, message),
+            (false, Hash::Sha512) => key.pkcs1v15_sign_with_rng::<Sha512, _>(&mut Salt, message),
+            (true, Hash::Sha256) => key.pss_sign_with_rng::<Sha256, _>(&mut Salt, message),
+            (true, Hash::Sha384) => key.pss_sign_with_rng::<Sha384, _>(&mut Salt, message),
+            (true, Hash::Sha512) => key.pss_sign_with_rng::<Sha512, _>(&mut Salt, message),
+        };
+        signature.expect("a key that signs")
+    }
+
+    /// A signature by RSASSA-PSS with SHA-256 and a salt of this length; only for RSA keys.
+    #[must_use]
+    pub fn pss_signature(&self, message: &[u8], salt: usize) -> Vec<u8> {
+        let Secret::Rsa(key) = &self.secret else { return Vec::new() };
+        let scheme = rsa::Pss::<Sha256>::new_with_salt(salt);
+        let hash = <Sha256 as sha2::Digest>::digest(message);
+        key.sign_with_rng(&mut Salt, scheme, &hash).expect("a key that signs")
     }
 
     /// A token over exactly these bytes, which need not be JSON.
@@ -117,3 +168,25 @@ impl SigningKey {
 pub fn jwks(keys: &[&SigningKey]) -> Value {
     json!({"keys": keys.iter().map(|key| key.public_jwk()).collect::<Vec<_>>()})
 }
+
+/// No randomness at all: the salt of PSS may be anything, and a test that fails must fail again.
+struct Salt;
+
+impl TryRng for Salt {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0x5a17_5a17)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0x5a17_5a17_5a17_5a17)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(0x5a);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Salt {}

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 /// section 2 for OKP). All other members, private ones too, have no part in it.
 ///
 /// None for another key type, or if a required member is missing or not a string. The values are hashed as they are
-/// written: check the key with [`PublicKey::from_jwk`](crate::PublicKey::from_jwk), which takes one spelling only.
+/// written: check the key with [`VerificationKey::from_jwk`](crate::VerificationKey::from_jwk), which takes one spelling only.
 #[must_use]
 pub fn sha256(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
     let required: &[&str] = match jwk.get("kty")?.as_str()? {

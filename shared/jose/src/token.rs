@@ -68,6 +68,12 @@ impl<'a> UnverifiedToken<'a> {
         if !policy.algorithms.contains(&self.header.algorithm) {
             return Err(Rejection::AlgorithmNotAllowed);
         }
+        if policy.strict_header && self.header.has_key_members {
+            return Err(Rejection::Malformed);
+        }
+        if !policy.media_types.accept(self.header.media_type.as_deref()) {
+            return Err(Rejection::TypeNotAccepted);
+        }
         let validity = policy.check(&self.claims, now)?;
         Ok(CheckedToken { token: self, validity })
     }

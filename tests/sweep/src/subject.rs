@@ -8,7 +8,7 @@ use proxy_wasm_fault_host::{Answer, Callback, Exchange, Message, Module, Proxy, 
 use serde_json::{Value, json};
 
 /// The clock of all subjects, in seconds since the epoch.
-pub const NOW: u64 = 1_700_000_000;
+pub const NOW: u64 = 1_800_000_000;
 /// The root context of all subjects.
 pub const ROOT: u32 = 1;
 /// The stream context of single exchanges.

@@ -35,7 +35,15 @@ fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
 }
 
 fn judge_with(proof: &[u8], nonce: Option<&dyn Fn(&str) -> bool>) -> Result<VerifiedProof, ProofRejection> {
-    let policy = ProofPolicy { algorithms: Algorithm::ALL.to_vec(), max_age: 300, leeway: 60 };
+    judge_by(&[Algorithm::Es256, Algorithm::Rs256], proof, nonce)
+}
+
+fn judge_by(
+    algorithms: &[Algorithm],
+    proof: &[u8],
+    nonce: Option<&dyn Fn(&str) -> bool>,
+) -> Result<VerifiedProof, ProofRejection> {
+    let policy = ProofPolicy { algorithms: algorithms.to_vec(), max_age: 300, leeway: 60 };
     let request = ProvenRequest {
         method: "POST",
         origin: &Origin::parse("https://api.test").unwrap(),
@@ -178,6 +186,14 @@ fn a_nonce_is_ours_where_one_is_required() {
         let proof = sign(&E1, &header(&E1), &with(claims(), &json!({ "nonce": nonce })));
         assert_eq!(judge_with(proof.as_bytes(), Some(&is_current)).map(|_| ()), expected, "{name}");
     }
+}
+
+// covers: JWT-POP-10
+#[test]
+fn a_secret_is_never_the_key_of_a_proof() {
+    let changes = json!({"alg": "HS256", "jwk": {"kty": "oct", "k": base64url::encode(&[7; 32])}});
+    let proof = sign(&E1, &with(header(&E1), &changes), &claims());
+    assert_eq!(judge_by(&Algorithm::ALL, proof.as_bytes(), None), Err(ProofRejection::KeyInvalid));
 }
 
 proptest! {

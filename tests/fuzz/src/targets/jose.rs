@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::NOW;
 
 static KEYS: LazyLock<Option<KeySet>> =
-    LazyLock::new(|| KeySet::from_value(&set_of(&[&R1, &E1]), &Algorithm::ALL).ok());
+    LazyLock::new(|| KeySet::from_value(&set_of(&[&R1, &E1]), &Algorithm::USUAL).ok());
 
 /// A token of the issuer that the targets trust, valid for the whole run.
 pub(super) static TOKEN: LazyLock<String> = LazyLock::new(|| {
@@ -50,13 +50,7 @@ pub(super) fn jwt(data: &[u8]) {
         Compact::split(data).is_ok_and(|split| [split.signing_input, split.signature].join(&b'.') == data)
     );
     let issuer = token.issuer().unwrap_or_default().to_owned();
-    let policy = TokenPolicy {
-        issuer: issuer.clone(),
-        audiences: vec!["api://orders".to_owned()],
-        algorithms: Algorithm::ALL.to_vec(),
-        leeway: 30,
-        max_lifetime: 86_400,
-    };
+    let policy = TokenPolicy::new(&issuer, &["api://orders"], &Algorithm::USUAL);
     let Ok(checked) = token.check(&policy, UnixTime::from_secs(NOW)) else {
         return;
     };

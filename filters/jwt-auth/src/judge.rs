@@ -1,0 +1,201 @@
+//! From a request's credentials to an identity, or the reason for its refusal.
+//!
+//! ```text
+//! requirement -> credential (one a group) -> token:   remembered? -> form, claims, signature -> Accepted
+//!                                         -> API key: by its hash                            -> Accepted
+//! ```
+
+use std::rc::Rc;
+
+use portcullis_core::{Request, UnixTime};
+use portcullis_host::Host;
+use portcullis_jose::{Rejection, UnverifiedToken};
+
+use crate::api_keys::ApiKeys;
+use crate::defaults;
+use crate::key_source::Wanted;
+use crate::native::{FUNCTION, NativeVerifier};
+use crate::plugin::JwtAuth;
+use crate::policy::Rule;
+use crate::refusal::Refusal;
+use crate::requirement::Found;
+use crate::schedule::Need;
+use crate::source::{Accepted, Kind};
+
+/// What came of a request's credentials.
+pub enum Judgement {
+    /// What they come to, in the order of the requirement; none for a request that may be anonymous.
+    Accept(Vec<Rc<Accepted>>),
+    /// Not good enough.
+    Refuse(Refusal),
+    /// Keys of this source are on their way; the refusal is for who does not wait for them.
+    Wait {
+        /// Index of the source.
+        source: usize,
+        /// For who does not wait.
+        otherwise: Refusal,
+    },
+}
+
+/// Why a credential is not accepted, now.
+enum Failure {
+    Refused(Refusal),
+    /// Newer keys of this source could change that.
+    Keys {
+        source: usize,
+        need: Need,
+    },
+    /// They are on their way.
+    Pending {
+        source: usize,
+        otherwise: Refusal,
+    },
+}
+
+impl<R: Into<Refusal>> From<R> for Failure {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl JwtAuth {
+    /// Judges a request by a rule that needs credentials.
+    pub fn judge(&self, request: &Request, rule: &Rule, host: &dyn Host) -> Judgement {
+        let now = host.now().ok().filter(|now| *now >= defaults::EARLIEST);
+        let Some(now) = now else {
+            return Judgement::Refuse(Refusal::NoClock);
+        };
+        match self.accept(request, rule, host, now) {
+            Ok(accepted) => Judgement::Accept(accepted),
+            Err(Failure::Refused(refusal)) => Judgement::Refuse(refusal),
+            Err(Failure::Keys { need, .. }) => Judgement::Refuse(refusal_for(need, 1)),
+            Err(Failure::Pending { source, otherwise }) => Judgement::Wait { source, otherwise },
+        }
+    }
+
+    fn accept(
+        &self,
+        request: &Request,
+        rule: &Rule,
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<Vec<Rc<Accepted>>, Failure> {
+        let mut accepted = Vec::new();
+        for group in rule.require.groups() {
+            match group.find(request)? {
+                Some(found) => accepted.push(self.judge_credential(&found, host, now)?),
+                None if rule.require.is_optional() => return Ok(accepted),
+                None => return Err(Refusal::Missing.into()),
+            }
+        }
+        // The first credential says who the caller is; the rule's conditions are about it.
+        if let Some(first) = accepted.first() {
+            let leeway = self.policy.provider(first.source).map_or(0, |provider| provider.tokens.leeway);
+            rule.conditions.check(&first.identity, leeway, now)?;
+        }
+        Ok(accepted)
+    }
+
+    fn judge_credential(
+        &self,
+        found: &Found<'_>,
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<Rc<Accepted>, Failure> {
+        // Sources with API keys share their places with nobody.
+        if let [index] = found.sources
+            && let Some(source) = self.policy.sources().get(*index)
+            && let Kind::ApiKeys(keys) = &source.kind
+        {
+            return self.judge_api_key(*index, keys, found, now);
+        }
+        let accepted = match self.recall(found.credential.value, now) {
+            Some(judged) => judged?,
+            None => match self.verify(found.credential.value, host, now) {
+                Err(Failure::Keys { source, need }) => {
+                    self.want(found.credential.value, source, need, host, now)?
+                }
+                judged => judged?,
+            },
+        };
+        // Also for a token that was remembered: a rule may not take every provider, and each has its own clients.
+        if !found.sources.contains(&accepted.source) {
+            return Err(Refusal::ProviderNotAccepted.into());
+        }
+        if let Some(provider) = self.policy.provider(accepted.source) {
+            provider.check_client(&accepted.identity)?;
+        }
+        Ok(accepted)
+    }
+
+    fn judge_api_key(
+        &self,
+        index: usize,
+        keys: &ApiKeys,
+        found: &Found<'_>,
+        now: UnixTime,
+    ) -> Result<Rc<Accepted>, Failure> {
+        let identity = keys.judge(found.credential.value, now)?;
+        let fields = self.policy.sources().get(index).map(|source| source.fields(&identity));
+        let fields = fields.transpose()?.unwrap_or_default();
+        Ok(Rc::new(Accepted { identity, validity: None, source: index, fields }))
+    }
+
+    /// A token that was verified before, judged by the clock and the keys of now.
+    fn recall(&self, token: &[u8], now: UnixTime) -> Option<Result<Rc<Accepted>, Rejection>> {
+        let mut cache = self.cache.try_borrow_mut().ok()?;
+        let (generation, accepted) = cache.get(token)?;
+        if self.keys.get(accepted.source)?.as_ref()?.generation(now) != Some(generation) {
+            cache.remove(token);
+            return None;
+        }
+        Some(accepted.validity.map_or(Ok(()), |validity| validity.check(now)).map(|()| accepted))
+    }
+
+    fn verify(&self, token: &[u8], host: &dyn Host, now: UnixTime) -> Result<Rc<Accepted>, Failure> {
+        let unverified = UnverifiedToken::parse(token)?;
+        let known = self.policy.issuer(unverified.issuer());
+        let (index, source, provider) = known.ok_or(Rejection::UnknownIssuer)?;
+        let checked = unverified.check(&provider.tokens, now)?;
+        let keys = self.keys.get(index).and_then(Option::as_ref).ok_or(Rejection::UnknownIssuer)?;
+        let (keys, generation) =
+            keys.current(now).ok_or(Failure::Keys { source: index, need: Need::Refresh })?;
+        let call = |argument: &[u8]| host.call_foreign_function(FUNCTION, argument).ok();
+        let verifier = NativeVerifier::new(call, self.native.get());
+        let verified = checked.verify(&keys, &verifier).map_err(|rejection| match rejection {
+            Rejection::UnknownKey => Failure::Keys { source: index, need: Need::UnknownKey },
+            rejection => rejection.into(),
+        })?;
+        let accepted = Rc::new(source.accept(index, provider, verified)?);
+        if let Ok(mut cache) = self.cache.try_borrow_mut() {
+            cache.insert(token, (generation, Rc::clone(&accepted)));
+        }
+        Ok(accepted)
+    }
+
+    /// Asks for newer keys, and tries again if another worker has fetched them already.
+    fn want(
+        &self,
+        token: &[u8],
+        index: usize,
+        need: Need,
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<Rc<Accepted>, Failure> {
+        let wanted = self.keys.get(index).and_then(Option::as_ref).map(|source| source.want(need, host, now));
+        match wanted {
+            Some(Wanted::Pending) => Err(Failure::Pending { source: index, otherwise: refusal_for(need, 1) }),
+            Some(Wanted::NotNow { retry_after }) => Err(refusal_for(need, retry_after).into()),
+            // Keys there are now; whether this token names one of them is another question than before.
+            Some(Wanted::Changed) => self.verify(token, host, now),
+            None => Err(refusal_for(need, 1).into()),
+        }
+    }
+}
+
+fn refusal_for(need: Need, retry_after: u64) -> Refusal {
+    match need {
+        Need::Refresh => Refusal::KeysUnavailable { retry_after },
+        Need::UnknownKey => Rejection::UnknownKey.into(),
+    }
+}

@@ -1,0 +1,170 @@
+//! Who vouches for a credential: an issuer of tokens or a set of API keys, checked.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use portcullis_core::{ConfigError, Identity};
+use portcullis_jose::{Rejection, Validity, VerifiedToken};
+
+use crate::api_keys::ApiKeys;
+use crate::config::{ApiKeysConfig, ClaimToHeader, LocationConfig};
+use crate::credentials::Location;
+use crate::output::Output;
+use crate::provider::Provider;
+
+/// One source of identities.
+#[derive(Debug)]
+pub struct Source {
+    /// For rules, logs and metrics.
+    pub name: String,
+    /// Where its credentials are; at least one place.
+    pub from: Vec<Location>,
+    /// Whether the upstream gets the credential.
+    pub forward: bool,
+    /// What the upstream gets of its identities.
+    pub outputs: Vec<Output>,
+    /// What it vouches for.
+    pub kind: Kind,
+}
+
+/// What a source vouches for.
+#[derive(Debug)]
+pub enum Kind {
+    /// Signed tokens of one issuer.
+    Tokens(Box<Provider>),
+    /// API keys.
+    ApiKeys(ApiKeys),
+}
+
+/// What a credential comes to; kept for its next use.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Who it is.
+    pub identity: Rc<Identity>,
+    /// When the credential is valid; none for one that is judged anew each time.
+    pub validity: Option<Validity>,
+    /// Index of its source.
+    pub source: usize,
+    /// Fields for the upstream.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Source {
+    /// The issuer, if it is one.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Provider> {
+        match &self.kind {
+            Kind::Tokens(provider) => Some(provider),
+            Kind::ApiKeys(_) => None,
+        }
+    }
+
+    /// What a verified token comes to.
+    ///
+    /// # Errors
+    /// [`Rejection::ClaimsInvalid`] when a claim can't be a scope, a role or a field.
+    pub fn accept(
+        &self,
+        source: usize,
+        provider: &Provider,
+        token: VerifiedToken,
+    ) -> Result<Accepted, Rejection> {
+        let validity = Some(token.validity());
+        let identity = Rc::new(provider.identity(token.into_claims())?);
+        let fields = self.fields(&identity)?;
+        Ok(Accepted { identity, validity, source, fields })
+    }
+
+    /// The fields that the upstream gets.
+    ///
+    /// # Errors
+    /// [`Rejection::ClaimsInvalid`] when a claim can't be a field.
+    pub fn fields(&self, identity: &Identity) -> Result<Vec<(String, String)>, Rejection> {
+        let mut fields = Vec::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            if let Some(value) = output.value(&identity.claims)? {
+                fields.push((output.header().to_owned(), value));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// A set of API keys.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the path of the first mistake.
+    pub fn api_keys(mut config: ApiKeysConfig, seed: [u8; 16]) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        Ok(Self {
+            name: config.name.clone(),
+            from: locations(std::mem::take(&mut config.from))?,
+            forward: config.forward,
+            outputs: outputs(std::mem::take(&mut config.claims_to_headers))?,
+            kind: Kind::ApiKeys(ApiKeys::new(config, seed)?),
+        })
+    }
+}
+
+/// The places that an operator lists.
+///
+/// # Errors
+/// [`ConfigError`] for none, the same twice, or one that is no place.
+pub fn locations(configs: Vec<LocationConfig>) -> Result<Vec<Location>, ConfigError> {
+    let mut from = Vec::new();
+    for (i, config) in configs.into_iter().enumerate() {
+        let path = format!("from[{i}]");
+        let location = Location::try_from(config).map_err(|error| error.under(&path))?;
+        if from.contains(&location) {
+            return Err(ConfigError::new(path, "expected a place of its own, found it a second time"));
+        }
+        from.push(location);
+    }
+    if from.is_empty() {
+        return Err(ConfigError::new("from", "expected at least one place, found none"));
+    }
+    Ok(from)
+}
+
+/// The fields that an operator lists.
+///
+/// # Errors
+/// [`ConfigError`] for the same field twice, or one that can't carry a claim.
+pub fn outputs(configs: Vec<ClaimToHeader>) -> Result<Vec<Output>, ConfigError> {
+    let mut headers = BTreeSet::new();
+    let mut outputs = Vec::new();
+    for (i, config) in configs.into_iter().enumerate() {
+        let path = format!("claims_to_headers[{i}]");
+        let output = Output::new(config).map_err(|error| error.under(&path))?;
+        unique(&mut headers, "header", output.header()).map_err(|error| error.under(&path))?;
+        outputs.push(output);
+    }
+    Ok(outputs)
+}
+
+/// A name for metrics: a fixed alphabet and length.
+///
+/// # Errors
+/// [`ConfigError`] at `name`.
+pub fn check_name(name: &str) -> Result<(), ConfigError> {
+    let is_name =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name) {
+        return Err(ConfigError::new("name", format!("expected 1 to 64 of `a-z0-9-_`, found `{name}`")));
+    }
+    Ok(())
+}
+
+/// Takes note of a value that must not come twice.
+///
+/// # Errors
+/// [`ConfigError`] at `member` for nothing, or a value that was there before.
+pub fn unique(seen: &mut BTreeSet<String>, member: &str, value: &str) -> Result<(), ConfigError> {
+    if value.is_empty() {
+        return Err(ConfigError::new(member, "expected a text, found nothing"));
+    }
+    if !seen.insert(value.to_owned()) {
+        let problem = format!("expected a value of its own, found `{value}` a second time");
+        return Err(ConfigError::new(member, problem));
+    }
+    Ok(())
+}
