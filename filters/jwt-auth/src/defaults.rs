@@ -6,10 +6,10 @@ use portcullis_jose::Algorithm;
 
 use crate::config::LocationConfig;
 
-/// The whole identity for the filters behind, and what is wanted most of it in access logs.
+/// The whole identity, for the filters behind. Texts for Envoy's own filters and loggers cost as much each.
 #[must_use]
 pub fn filter_state() -> Vec<Property> {
-    vec![Property::Identity, Property::Sub]
+    vec![Property::Identity]
 }
 
 /// A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.

@@ -47,6 +47,16 @@ pub enum HeaderEdit {
 }
 
 impl HeaderEdit {
+    /// Makes it a change that costs the proxy less, where no field of the name is there: setting takes two calls, adding
+    /// one.
+    pub fn simplify(&mut self, headers: &Headers) {
+        if let Self::Set(name, value) = self
+            && !headers.contains(name)
+        {
+            *self = Self::Append(std::mem::take(name), std::mem::take(value));
+        }
+    }
+
     /// Applies the change to a snapshot.
     pub fn apply(&self, headers: &mut Headers) {
         match self {

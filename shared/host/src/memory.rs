@@ -43,8 +43,43 @@ pub fn take(address: *mut u8, len: usize) -> Option<Vec<u8>> {
     Some(unsafe { Vec::from_raw_parts(address, len, size) })
 }
 
+/// Compares memory, for every comparison of texts and slices in the module. The C library's own goes byte by byte, which
+/// for a remembered token was a third of all that a request cost; this one takes eight at once.
+///
+/// # Safety
+/// Both must have `len` readable bytes, as in C.
+#[cfg(target_os = "wasi")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
+    // SAFETY: the caller's promise.
+    let (left, right) =
+        unsafe { (std::slice::from_raw_parts(left, len), std::slice::from_raw_parts(right, len)) };
+    compare(left, right)
+}
+
+/// The order of two slices of the same length: negative, 0 or positive.
+#[cfg_attr(not(any(test, target_os = "wasi")), expect(dead_code, reason = "natively the C library is fast"))]
+fn compare(left: &[u8], right: &[u8]) -> i32 {
+    let ((words, rest), (other_words, other_rest)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+    for (word, other) in words.iter().zip(other_words) {
+        // Big-endian numbers have the order of their bytes.
+        let (word, other) = (u64::from_be_bytes(*word), u64::from_be_bytes(*other));
+        if word != other {
+            return if word < other { -1 } else { 1 };
+        }
+    }
+    for (byte, other) in rest.iter().zip(other_rest) {
+        if byte != other {
+            return i32::from(*byte).wrapping_sub(i32::from(*other));
+        }
+    }
+    0
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -59,5 +94,17 @@ mod tests {
         assert_eq!(take(address, 5), None, "longer than allocated");
         assert!(allocate(0).is_null());
         assert!(allocate(usize::MAX).is_null());
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_the_bytes(left in proptest::collection::vec(any::<u8>(), 0..40), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut right = left.clone();
+            if !right.is_empty() {
+                let at = at.index(right.len());
+                right[at] = byte;
+            }
+            prop_assert_eq!(compare(&left, &right).signum(), left.cmp(&right) as i32);
+        }
     }
 }

@@ -281,7 +281,8 @@ impl Stream {
                     },
                 }
             };
-            for edit in self.edits.iter().skip(before) {
+            for edit in self.edits.iter_mut().skip(before) {
+                edit.simplify(request.headers());
                 edit.apply(request.headers_mut());
             }
             if let Some(start) = started {
