@@ -20,19 +20,11 @@ use portcullis_host::Host;
 use portcullis_jose::SignatureVerifier;
 use serde_json::{Map, Value};
 
+pub use crate::credentials::Scheme;
 use config::BindingConfig;
 use confirmation::Confirmation;
 use proof::DpopPolicy;
 pub use refusal::{BindingRefusal, ClientError};
-
-/// The authentication scheme that a token came with; one from a cookie or another field counts as `Bearer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// RFC 6750.
-    Bearer,
-    /// RFC 9449 section 7.1.
-    Dpop,
-}
 
 /// A token as it was sent.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +72,8 @@ impl Binding {
         now: UnixTime,
         verifier: &dyn SignatureVerifier,
     ) -> Result<(), BindingRefusal> {
-        if presented.scheme == Scheme::Bearer && !self.honor_cnf {
+        // Nearly all tokens are bound to nothing, and most requests bring no proof.
+        if presented.scheme == Scheme::Bearer && (!self.honor_cnf || !claims.contains_key("cnf")) {
             return Ok(());
         }
         let confirmation = Confirmation::of(claims)?;

@@ -5,6 +5,7 @@ use portcullis_core::verdict::{Mode, OnError};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use crate::binding::config::{BindingConfig, ClientCertificatesConfig};
 use crate::defaults;
 
 mod api_keys;
@@ -27,6 +28,12 @@ pub struct Config {
     /// Keys that programs were given, stored as hashes.
     #[serde(default)]
     pub api_keys: Vec<ApiKeysConfig>,
+    /// Client certificates as credentials of their own.
+    #[serde(default)]
+    pub client_certificates: Vec<ClientCertificatesConfig>,
+    /// How tokens are judged that their issuer bound to a key or a certificate.
+    #[serde(default)]
+    pub binding: BindingConfig,
     /// What requests need; the most specific rule decides. A request that no rule selects needs one credential of
     /// any provider.
     #[serde(default)]

@@ -22,7 +22,7 @@ pub enum Location {
     Query(String),
 }
 
-/// How a token in `authorization` was presented.
+/// How a token was presented; one from a cookie or another field counts as `Bearer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `Bearer`, and every other place: whoever has the token may use it.

@@ -6,6 +6,7 @@ use portcullis_core::verdict::{Mode, OnError};
 use portcullis_core::{Flow, Request};
 use portcullis_host::{Ctx, Filter};
 
+use crate::binding::ClientError;
 use crate::judge::Judgement;
 use crate::output;
 use crate::plugin::JwtAuth;
@@ -91,6 +92,8 @@ impl JwtAuth {
             let source = self.policy.sources().get(one.source).filter(|source| !source.forward);
             for place in source.map(|source| source.from.as_slice()).unwrap_or_default() {
                 place.remove(request, ctx);
+                // A proof is of no use without its token.
+                ctx.remove_header("dpop");
             }
         }
         if let Some(first) = accepted.first() {
@@ -101,6 +104,14 @@ impl JwtAuth {
     fn refuse(&self, refusal: Refusal, rule: &Rule, ctx: &mut Ctx<'_>) -> Flow {
         let lenient = refusal.is_unavailable() && self.policy.on_error() == OnError::Allow;
         let mode = if lenient { Mode::Report } else { rule.mode };
-        ctx.decide(mode, rule.denial(refusal))
+        let mut denial = rule.denial(refusal);
+        if let Refusal::Binding(binding) = refusal
+            && binding.client_error() == ClientError::UseDpopNonce
+            && let (Some(dpop), Ok(now)) = (self.policy.binding().dpop(), ctx.host().now())
+            && let Some(nonce) = dpop.nonce(ctx.host(), now)
+        {
+            denial = denial.with_header("dpop-nonce", nonce);
+        }
+        ctx.decide(mode, denial)
     }
 }

@@ -11,6 +11,8 @@ use portcullis_core::{Request, UnixTime};
 use portcullis_host::Host;
 use portcullis_jose::{Rejection, UnverifiedToken};
 
+use crate::binding::{BindingRefusal, Presented};
+use crate::credentials::Credential;
 use crate::defaults;
 use crate::key_source::Wanted;
 use crate::native::{FUNCTION, NativeVerifier};
@@ -80,11 +82,25 @@ impl JwtAuth {
         now: UnixTime,
     ) -> Result<Vec<Rc<Accepted>>, Failure> {
         let mut accepted = Vec::new();
+        let mut tokens = Vec::new();
         for group in rule.require.groups() {
-            match group.find(request)? {
-                Some(found) => accepted.push(self.judge_credential(&found, host, now)?),
-                None if rule.require.is_optional() => return Ok(accepted),
-                None => return Err(Refusal::Missing.into()),
+            let found = match group.find(request)? {
+                Some(found) => {
+                    tokens.push((accepted.len(), found.credential));
+                    self.judge_credential(&found, host, now)?
+                }
+                None => match self.judge_certificate(group.certificates(), host)? {
+                    Some(accepted) => accepted,
+                    None if rule.require.is_optional() => return Ok(accepted),
+                    None => return Err(Refusal::Missing.into()),
+                },
+            };
+            accepted.push(found);
+        }
+        // A proof is used up by judging it: only when nothing is left to wait for.
+        for (place, credential) in tokens {
+            if let Some(accepted) = accepted.get(place) {
+                self.judge_binding(accepted, credential, request, host, now)?;
             }
         }
         // The first credential says who the caller is; the rule's conditions are about it.
@@ -93,6 +109,45 @@ impl JwtAuth {
             rule.conditions.check(&first.identity, leeway, now)?;
         }
         Ok(accepted)
+    }
+
+    /// The identity of the connection's certificate, by the first of these sources that knows it; none without a
+    /// certificate.
+    fn judge_certificate(&self, sources: &[usize], host: &dyn Host) -> Result<Option<Rc<Accepted>>, Failure> {
+        let mut refused = None;
+        for index in sources {
+            let Some(source) = self.policy.sources().get(*index) else { continue };
+            let Kind::Certificates(certificates) = &source.kind else { continue };
+            match certificates.identify(host) {
+                Ok(identity) => return Ok(Some(Rc::new(source.outputs.accept(*index, identity, None)?))),
+                Err(BindingRefusal::CertificateMissing) => {}
+                Err(refusal) => refused = Some(Refusal::Binding(refusal)),
+            }
+        }
+        refused.map_or(Ok(None), |refusal| Err(refusal.into()))
+    }
+
+    /// Whether whoever sent the token may: on every request, for a remembered token too.
+    fn judge_binding(
+        &self,
+        accepted: &Accepted,
+        credential: Credential<'_>,
+        request: &Request,
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<(), Failure> {
+        let Some(provider) = self.policy.provider(accepted.source) else {
+            return Ok(());
+        };
+        let claims = &accepted.identity.claims;
+        if provider.sender_constrained && !claims.contains_key("cnf") {
+            return Err(Refusal::Binding(BindingRefusal::NotBound).into());
+        }
+        let presented = Presented { scheme: credential.scheme, token: credential.value, request };
+        let call = |argument: &[u8]| host.call_foreign_function(FUNCTION, argument).ok();
+        let verifier = NativeVerifier::new(call, self.native.get());
+        let judged = self.policy.binding().judge(claims, &presented, host, now, &verifier);
+        judged.map_err(|refusal| Refusal::Binding(refusal).into())
     }
 
     fn judge_credential(

@@ -8,8 +8,12 @@ use portcullis_core::verdict::{Mode, OnError};
 use portcullis_core::{ConfigError, Denial, Request};
 use portcullis_host::Host;
 
+use crate::binding::Binding;
+use crate::binding::proof::DpopPolicy;
 use crate::conditions::Conditions;
-use crate::config::{ApiKeysConfig, Config, Preflight, ProviderConfig, RequireConfig, RuleConfig};
+use crate::config::{
+    ApiKeysConfig, ClientCertificatesConfig, Config, Preflight, ProviderConfig, RequireConfig, RuleConfig,
+};
 use crate::defaults;
 use crate::provider::Provider;
 use crate::refusal::{Challenge, Refusal};
@@ -20,6 +24,7 @@ use crate::source::{Source, unique};
 #[derive(Debug)]
 pub struct Policy {
     sources: Vec<Source>,
+    binding: Binding,
     rules: RouteTable<Rule>,
     has_rules: bool,
     default_rule: Rule,
@@ -61,15 +66,20 @@ impl Policy {
     /// [`ConfigError`] with the path of the first mistake.
     pub fn new(config: Config, seed: [u8; 16], host: &dyn Host) -> Result<Self, ConfigError> {
         check_properties(&config.filter_state)?;
-        let sources = sources(config.providers, config.api_keys, &config.filter_state, seed, host)?;
+        let certificates = config.client_certificates;
+        let sources =
+            sources(config.providers, config.api_keys, certificates, &config.filter_state, seed, host)?;
+        let binding = Binding::new(config.binding, |name| host.env(name));
+        let binding = binding.map_err(|error| error.under("binding"))?;
         let parameters = challenge_parameters(&config.realm, config.resource_metadata.as_deref())?;
+        let common = Challenge { parameters, algorithms: algorithms(&binding), ..Challenge::default() };
         let mut ids = BTreeSet::new();
         let mut rules = Vec::new();
         for (i, rule) in config.rules.into_iter().enumerate() {
             let path = format!("rules[{i}]");
             unique(&mut ids, "id", &rule.id).map_err(|error| error.under(&path))?;
             let selector = rule.selector.clone();
-            let rule = Rule::new(rule, &sources, &parameters).map_err(|error| error.under(&path))?;
+            let rule = Rule::new(rule, &sources, &common).map_err(|error| error.under(&path))?;
             rules.push((selector, rule));
         }
         // Checked all together, so that a mistake in a rule that is off is found, and its place is right.
@@ -83,8 +93,9 @@ impl Policy {
         Ok(Self {
             has_rules: !rules.is_empty(),
             rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,
-            default_rule: Rule::for_all(&sources, &parameters)?,
+            default_rule: Rule::for_all(&sources, &common)?,
             sources,
+            binding,
             outputs: outputs.into_iter().collect(),
             preflight: config.cors_preflight,
             on_error: config.on_error,
@@ -95,6 +106,12 @@ impl Policy {
     #[must_use]
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// How tokens are judged that are bound to a key or a certificate.
+    #[must_use]
+    pub const fn binding(&self) -> &Binding {
+        &self.binding
     }
 
     /// The source of this index, if it is an issuer.
@@ -150,7 +167,7 @@ impl Policy {
 }
 
 impl Rule {
-    fn new(config: RuleConfig, sources: &[Source], parameters: &str) -> Result<Self, ConfigError> {
+    fn new(config: RuleConfig, sources: &[Source], common: &Challenge) -> Result<Self, ConfigError> {
         let require = Requirement::new(&config.require, sources).map_err(|error| error.under("require"))?;
         let conditions = Conditions::new(config.scopes, config.claims, config.authentication)?;
         if require.groups().is_empty() && !conditions.is_empty() {
@@ -160,15 +177,15 @@ impl Rule {
         }
         let challenge = Challenge {
             scheme: if require.takes_only_api_keys(sources) { "ApiKey" } else { "Bearer" },
-            parameters: parameters.to_owned(),
             scope: conditions.scope(),
             authentication: conditions.authentication_parameters(),
+            ..common.clone()
         };
         Ok(Self { id: Some(config.id), require, conditions, mode: config.mode, challenge })
     }
 
     /// Requests that no rule selects need a credential.
-    fn for_all(sources: &[Source], parameters: &str) -> Result<Self, ConfigError> {
+    fn for_all(sources: &[Source], common: &Challenge) -> Result<Self, ConfigError> {
         let config = RuleConfig {
             id: String::new(),
             selector: portcullis_core::routes::Selector::default(),
@@ -178,7 +195,7 @@ impl Rule {
             authentication: None,
             mode: Mode::Enforce,
         };
-        Ok(Self { id: None, ..Self::new(config, sources, parameters)? })
+        Ok(Self { id: None, ..Self::new(config, sources, common)? })
     }
 }
 
@@ -193,6 +210,12 @@ fn check_properties(properties: &[Property]) -> Result<(), ConfigError> {
         }
         None => Ok(()),
     }
+}
+
+/// The algorithms of DPoP proofs for challenges, separated by spaces; empty without DPoP.
+fn algorithms(binding: &Binding) -> String {
+    let algorithms = binding.dpop().map(DpopPolicy::algorithms).unwrap_or_default();
+    algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(" ")
 }
 
 /// What every challenge has. A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
@@ -214,6 +237,7 @@ fn challenge_parameters(realm: &str, resource_metadata: Option<&str>) -> Result<
 fn sources(
     providers: Vec<ProviderConfig>,
     api_keys: Vec<ApiKeysConfig>,
+    certificates: Vec<ClientCertificatesConfig>,
     properties: &[Property],
     seed: [u8; 16],
     host: &dyn Host,
@@ -240,6 +264,11 @@ fn sources(
             return Err(ConfigError::new(format!("{path}.from[{i}]"), problem));
         }
         sources.push(source);
+    }
+    for (i, config) in certificates.into_iter().enumerate() {
+        let source = unique(&mut names, "name", &config.name);
+        let source = source.and_then(|()| Source::certificates(config, properties));
+        sources.push(source.map_err(|error| error.under(&format!("client_certificates[{i}]")))?);
     }
     if sources.is_empty() || sources.len() > defaults::MAX_SOURCES {
         let problem = format!("expected 1 to {} providers, found {}", defaults::MAX_SOURCES, sources.len());

@@ -23,6 +23,8 @@ pub struct Provider {
     pub tokens: TokenPolicy,
     /// Where its keys are.
     pub keys: Keys,
+    /// Whether its tokens must be bound to a key or a certificate.
+    pub sender_constrained: bool,
     clients: Vec<String>,
     scope_claims: Vec<String>,
     roles_claim: String,
@@ -124,6 +126,7 @@ impl Provider {
         Ok(Self {
             tokens,
             keys,
+            sender_constrained: config.sender_constrained,
             clients: config.clients,
             scope_claims: config.scope_claims,
             roles_claim: config.roles_claim,

@@ -3,6 +3,7 @@
 use portcullis_core::{Denial, Reason};
 use portcullis_jose::Rejection;
 
+use crate::binding::{BindingRefusal, ClientError};
 use crate::credentials::Several;
 
 /// Why a request is refused.
@@ -28,6 +29,8 @@ pub enum Refusal {
     ClaimNotAccepted,
     /// The user did not authenticate as the rule demands, or too long ago.
     InsufficientAuthentication,
+    /// The request does not prove that its sender may use the token, or its certificate is nobody's.
+    Binding(BindingRefusal),
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// When the next fetch is due, in seconds; at least 1.
@@ -52,6 +55,9 @@ impl From<Several> for Refusal {
 /// What clients see instead of the reason why a credential is not accepted: who guesses learns nothing from the answer.
 static INVALID_TOKEN: Reason = Reason("jwt.invalid_token");
 
+/// The same for proofs of possession.
+static INVALID_PROOF: Reason = Reason("jwt.invalid_dpop_proof");
+
 /// What an answer is about, by RFC 6750 section 3.1 and RFC 9470 section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -61,6 +67,8 @@ enum Kind {
     InvalidRequest,
     /// 401.
     InvalidToken,
+    /// 401: prove the possession of the key (RFC 9449 section 7.1), with a nonce of ours (section 9) or without.
+    InvalidProof { error: &'static str },
     /// 401: authenticate in another way.
     InsufficientAuthentication,
     /// 403, with the scopes that are needed.
@@ -76,6 +84,7 @@ impl Refusal {
     #[must_use]
     pub const fn reason(self) -> Reason {
         Reason(match self {
+            Self::Binding(refusal) => return refusal.reason(),
             Self::Missing => "jwt.missing",
             Self::MultipleCredentials => "jwt.multiple_credentials",
             Self::ProviderNotAccepted => "jwt.provider_not_accepted",
@@ -115,6 +124,12 @@ impl Refusal {
             Self::Token(_) | Self::ProviderNotAccepted | Self::ApiKeyUnknown | Self::ApiKeyExpired => {
                 Kind::InvalidToken
             }
+            Self::Binding(refusal) => match refusal.client_error() {
+                ClientError::InvalidToken => Kind::InvalidToken,
+                ClientError::InvalidDpopProof => Kind::InvalidProof { error: "invalid_dpop_proof" },
+                ClientError::UseDpopNonce => Kind::InvalidProof { error: "use_dpop_nonce" },
+                ClientError::Unavailable => Kind::Unavailable,
+            },
             Self::InsufficientAuthentication => Kind::InsufficientAuthentication,
             Self::InsufficientScope => Kind::InsufficientScope,
             Self::ClientNotAllowed | Self::ClaimNotAccepted => Kind::Forbidden,
@@ -134,13 +149,20 @@ impl Refusal {
                 }
                 _ => Denial::unavailable(reason),
             },
-            Kind::Challenge => challenge.put(Denial::new(401, reason, "Unauthorized"), ""),
+            Kind::Challenge => {
+                let denial = challenge.put(Denial::new(401, reason, "Unauthorized"), "");
+                if challenge.algorithms.is_empty() { denial } else { challenge.put_dpop(denial, "") }
+            }
             Kind::InvalidRequest => {
                 challenge.put(Denial::new(400, reason, "Bad Request"), r#", error="invalid_request""#)
             }
             Kind::InvalidToken => {
                 let denial = Denial::new(401, reason, "Unauthorized").shown_as(&INVALID_TOKEN);
                 challenge.put(denial, r#", error="invalid_token""#)
+            }
+            Kind::InvalidProof { error } => {
+                let denial = Denial::new(401, reason, "Unauthorized").shown_as(&INVALID_PROOF);
+                challenge.put_dpop(denial, &format!(r#", error="{error}""#))
             }
             Kind::InsufficientAuthentication => {
                 let error = r#", error="insufficient_user_authentication""#;
@@ -163,6 +185,8 @@ pub struct Challenge {
     pub scheme: &'static str,
     /// `realm="..."` and what else every challenge has.
     pub parameters: String,
+    /// `algs` of a DPoP challenge; empty where no proof is accepted.
+    pub algorithms: String,
     /// The scopes that the rule demands.
     pub scope: String,
     /// `acr_values` and `max_age` of RFC 9470, with a comma before each.
@@ -173,10 +197,17 @@ impl Challenge {
     fn put(&self, denial: Denial, error: &str) -> Denial {
         denial.with_header("www-authenticate", format!("{} {}{error}", self.scheme, self.parameters))
     }
+
+    fn put_dpop(&self, denial: Denial, error: &str) -> Denial {
+        let (parameters, algorithms) = (&self.parameters, &self.algorithms);
+        denial.with_header("www-authenticate", format!(r#"DPoP {parameters}{error}, algs="{algorithms}""#))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use portcullis_jose::dpop::ProofRejection;
+
     use super::*;
 
     // covers: JWT-LOC-13
@@ -185,6 +216,7 @@ mod tests {
         let challenge = Challenge {
             scheme: "Bearer",
             parameters: r#"realm="orders", resource_metadata="https://api.test/m""#.into(),
+            algorithms: String::new(),
             scope: "orders:read".into(),
             authentication: r#", acr_values="gold""#.into(),
         };
@@ -213,6 +245,12 @@ mod tests {
         assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "one body for all");
         let retry = Refusal::KeysUnavailable { retry_after: 7 }.denial(&challenge);
         assert_eq!((retry.status, retry.headers), (503, vec![("retry-after", "7".to_owned())]));
+        let dpop = Challenge { algorithms: "ES256".into(), ..challenge.clone() };
+        let missing = Refusal::Missing.denial(&dpop);
+        assert_eq!(missing.headers.len(), 2, "both schemes");
+        let nonce = Refusal::Binding(BindingRefusal::Proof(ProofRejection::NonceInvalid)).denial(&dpop);
+        let expected = format!(r#"DPoP {}, error="use_dpop_nonce", algs="ES256""#, dpop.parameters);
+        assert_eq!((nonce.status, nonce.headers), (401, vec![("www-authenticate", expected)]));
         let forbidden = Refusal::ClientNotAllowed.denial(&challenge);
         assert_eq!((forbidden.status, forbidden.headers), (403, vec![]));
     }

@@ -18,6 +18,8 @@ pub struct Requirement {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     places: Vec<Place>,
+    /// Sources that judge the connection's certificate, where no place holds anything.
+    certificates: Vec<usize>,
 }
 
 /// A place, and the sources that read it, by index.
@@ -85,9 +87,13 @@ impl Requirement {
     /// Whether it takes nothing but API keys.
     #[must_use]
     pub fn takes_only_api_keys(&self, sources: &[Source]) -> bool {
-        let mut indices = self.groups.iter().flat_map(|group| &group.places).flat_map(|place| &place.sources);
+        let of_group = |group: &'_ Group| {
+            let places = group.places.iter().flat_map(|place| place.sources.iter().copied());
+            places.chain(group.certificates.iter().copied()).collect::<Vec<_>>()
+        };
+        let mut indices = self.groups.iter().flat_map(of_group);
         let is_key =
-            |index: &usize| matches!(sources.get(*index).map(|source| &source.kind), Some(Kind::ApiKeys(_)));
+            |index: usize| matches!(sources.get(index).map(|source| &source.kind), Some(Kind::ApiKeys(_)));
         !self.groups.is_empty() && indices.all(is_key)
     }
 }
@@ -95,7 +101,11 @@ impl Requirement {
 impl Group {
     fn of(indices: &[usize], sources: &[Source]) -> Self {
         let mut places: Vec<Place> = Vec::new();
+        let mut certificates = Vec::new();
         for index in indices {
+            if matches!(sources.get(*index).map(|source| &source.kind), Some(Kind::Certificates(_))) {
+                certificates.push(*index);
+            }
             for location in sources.get(*index).map(|source| source.from.as_slice()).unwrap_or_default() {
                 match places.iter_mut().find(|place| place.location == *location) {
                     Some(place) => place.sources.push(*index),
@@ -103,7 +113,13 @@ impl Group {
                 }
             }
         }
-        Self { places }
+        Self { places, certificates }
+    }
+
+    /// The sources that judge the connection's certificate, by index.
+    #[must_use]
+    pub fn certificates(&self) -> &[usize] {
+        &self.certificates
     }
 
     /// The only credential of this group in a request; none when nothing is there.

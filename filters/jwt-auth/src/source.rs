@@ -8,7 +8,10 @@ use portcullis_core::{ConfigError, Identity};
 use portcullis_jose::{Rejection, Validity, VerifiedToken};
 
 use crate::api_keys::ApiKeys;
-use crate::config::{ApiKeysConfig, ClaimToFilterState, ClaimToHeader, LocationConfig};
+use crate::binding::certificate::ClientCertificates;
+use crate::config::{
+    ApiKeysConfig, ClaimToFilterState, ClaimToHeader, ClientCertificatesConfig, LocationConfig,
+};
 use crate::credentials::Location;
 use crate::output::{Output, StateOutput};
 use crate::provider::Provider;
@@ -18,7 +21,7 @@ use crate::provider::Provider;
 pub struct Source {
     /// For rules, logs and metrics.
     pub name: String,
-    /// Where its credentials are; at least one place.
+    /// Where its credentials are; nowhere for certificates, which belong to the connection.
     pub from: Vec<Location>,
     /// Whether the upstream gets the credential.
     pub forward: bool,
@@ -73,6 +76,8 @@ pub enum Kind {
     Tokens(Box<Provider>),
     /// API keys.
     ApiKeys(ApiKeys),
+    /// Client certificates.
+    Certificates(ClientCertificates),
 }
 
 /// What a credential comes to; kept for its next use.
@@ -94,7 +99,7 @@ impl Source {
     pub fn provider(&self) -> Option<&Provider> {
         match &self.kind {
             Kind::Tokens(provider) => Some(provider),
-            Kind::ApiKeys(_) => None,
+            Kind::ApiKeys(_) | Kind::Certificates(_) => None,
         }
     }
 
@@ -133,6 +138,25 @@ impl Source {
                 outputs.accept(source, identity, None)
             })?),
             outputs,
+        })
+    }
+}
+
+impl Source {
+    /// Client certificates.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the path of the first mistake.
+    pub fn certificates(
+        config: ClientCertificatesConfig,
+        properties: &[Property],
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            name: config.name.clone(),
+            from: Vec::new(),
+            forward: true,
+            outputs: Outputs { properties: properties.to_vec(), ..Outputs::default() },
+            kind: Kind::Certificates(ClientCertificates::try_from(config)?),
         })
     }
 }

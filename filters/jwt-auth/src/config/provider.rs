@@ -37,6 +37,9 @@ pub struct ProviderConfig {
     /// Whether the upstream gets the token itself.
     #[serde(default = "defaults::forward")]
     pub forward: bool,
+    /// Takes only tokens that are bound to a key (RFC 9449) or a client certificate (RFC 8705).
+    #[serde(default)]
+    pub sender_constrained: bool,
     /// A set of checks by a standard's name; the options below add to it.
     #[serde(default)]
     pub profile: Option<Profile>,
