@@ -26,4 +26,4 @@ pub use config::Config;
 pub use policy::Policy;
 
 #[cfg(feature = "module")]
-portcullis_host::module!(plugin::configure);
+portcullis_host::module!(plugin::configure, log);

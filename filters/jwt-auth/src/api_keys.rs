@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use portcullis_core::{ConfigError, Identity, UnixTime, constant_time};
+use portcullis_jose::Rejection;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::{ApiKeyConfig, ApiKeysConfig};
 use crate::refusal::Refusal;
+use crate::source::Accepted;
 
 /// Most keys of a set: about 200 bytes each, in every worker.
 const MAX_KEYS: usize = 10_000;
@@ -29,16 +31,20 @@ type Tag = [u8; 32];
 #[derive(Debug)]
 struct Key {
     hash: [u8; 32],
-    identity: Rc<Identity>,
+    accepted: Rc<Accepted>,
     expires: Option<u64>,
 }
 
 impl ApiKeys {
-    /// Checks what the operator wrote. The seed has to be secret.
+    /// Checks what the operator wrote. The seed has to be secret; `accept` says what an owner's identity comes to.
     ///
     /// # Errors
     /// [`ConfigError`] for a hash that is none, the same id or hash twice, or too many keys.
-    pub fn new(config: ApiKeysConfig, seed: [u8; 16]) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: ApiKeysConfig,
+        seed: [u8; 16],
+        accept: impl Fn(Identity) -> Result<Accepted, Rejection>,
+    ) -> Result<Self, ConfigError> {
         if config.keys.is_empty() || config.keys.len() > MAX_KEYS {
             let problem = format!("expected 1 to {MAX_KEYS} keys, found {}", config.keys.len());
             return Err(ConfigError::new("keys", problem));
@@ -56,7 +62,9 @@ impl ApiKeys {
                 ConfigError::new(path("sha256"), "expected the SHA-256 of a key, 64 hexadecimal digits")
             })?;
             let expires = key.expires;
-            let key = Key { hash, expires, identity: Rc::new(identity(&issuer, key)) };
+            let accepted = accept(identity(&issuer, key))
+                .map_err(|rejection| ConfigError::new(format!("keys[{i}].claims"), rejection.to_string()))?;
+            let key = Key { hash, expires, accepted: Rc::new(accepted) };
             if keys.insert(tag(seed, hash), key).is_some() {
                 return Err(ConfigError::new(
                     path("sha256"),
@@ -67,11 +75,11 @@ impl ApiKeys {
         Ok(Self { seed, keys })
     }
 
-    /// The identity of a key's owner.
+    /// What a key's owner comes to.
     ///
     /// # Errors
     /// [`Refusal::ApiKeyUnknown`] or [`Refusal::ApiKeyExpired`]; the client can't tell one from the other.
-    pub fn judge(&self, key: &[u8], now: UnixTime) -> Result<Rc<Identity>, Refusal> {
+    pub fn judge(&self, key: &[u8], now: UnixTime) -> Result<Rc<Accepted>, Refusal> {
         if key.is_empty() || key.len() > MAX_LENGTH {
             return Err(Refusal::ApiKeyUnknown);
         }
@@ -83,7 +91,7 @@ impl ApiKeys {
         if known.expires.is_some_and(|expires| now.as_secs() > expires) {
             return Err(Refusal::ApiKeyExpired);
         }
-        Ok(Rc::clone(&known.identity))
+        Ok(Rc::clone(&known.accepted))
     }
 }
 
@@ -130,7 +138,9 @@ mod tests {
 
     fn keys(keys: Value) -> Result<ApiKeys, ConfigError> {
         let config = json!({"name": "partners", "keys": keys});
-        ApiKeys::new(serde_json::from_value(config).unwrap(), [7; 16])
+        ApiKeys::new(serde_json::from_value(config).unwrap(), [7; 16], |identity| {
+            Ok(Accepted { identity: Rc::new(identity), validity: None, source: 0, fields: vec![] })
+        })
     }
 
     #[test]
@@ -141,11 +151,11 @@ mod tests {
             {"id": "older", "sha256": hex("older key").to_uppercase(), "expires": 1_699_999_999}
         ]))
         .unwrap();
-        let alice = keys.judge(ALICE.as_bytes(), NOW).unwrap();
+        let alice = Rc::clone(&keys.judge(ALICE.as_bytes(), NOW).unwrap().identity);
         assert_eq!((alice.issuer.as_str(), alice.subject.as_str()), ("api-keys:partners", "alice"));
         assert_eq!((alice.client_id.as_str(), alice.claim("plan").as_deref()), ("c1", Some("gold")));
         assert!(keys.judge(b"old key", NOW).is_ok());
-        assert_eq!(keys.judge(b"older key", NOW), Err(Refusal::ApiKeyExpired));
+        assert_eq!(keys.judge(b"older key", NOW).unwrap_err(), Refusal::ApiKeyExpired);
         let long = "k".repeat(MAX_LENGTH + 1);
         for wrong in [
             "",
@@ -155,7 +165,7 @@ mod tests {
             " ",
             &long,
         ] {
-            assert_eq!(keys.judge(wrong.as_bytes(), NOW), Err(Refusal::ApiKeyUnknown), "{wrong}");
+            assert_eq!(keys.judge(wrong.as_bytes(), NOW).unwrap_err(), Refusal::ApiKeyUnknown, "{wrong}");
         }
     }
 

@@ -12,7 +12,9 @@ mod provider;
 mod remote;
 
 pub use api_keys::{ApiKeyConfig, ApiKeysConfig};
-pub use provider::{ClaimToHeader, JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
+pub use provider::{
+    ClaimToFilterState, ClaimToHeader, JwksConfig, Profile, ProviderConfig, SharedSecretConfig,
+};
 pub use remote::RemoteConfig;
 
 /// The whole configuration.
@@ -36,6 +38,9 @@ pub struct Config {
     /// clients find its authorization server.
     #[serde(default)]
     pub resource_metadata: Option<String>,
+    /// What of an identity goes to filter state.
+    #[serde(default = "defaults::filter_state")]
+    pub filter_state: Vec<portcullis_core::identity::Property>,
     /// What happens to preflight requests, which never carry credentials (Fetch section 3.3.5).
     #[serde(default)]
     pub cors_preflight: Preflight,

@@ -1,9 +1,16 @@
 //! Every default and bound, with its reason.
 
 use portcullis_core::config::TimeSpan;
+use portcullis_core::identity::Property;
 use portcullis_jose::Algorithm;
 
 use crate::config::LocationConfig;
+
+/// The whole identity for the filters behind, and what is wanted most of it in access logs.
+#[must_use]
+pub fn filter_state() -> Vec<Property> {
+    vec![Property::Identity, Property::Sub]
+}
 
 /// A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
 #[must_use]

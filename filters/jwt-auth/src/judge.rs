@@ -11,7 +11,6 @@ use portcullis_core::{Request, UnixTime};
 use portcullis_host::Host;
 use portcullis_jose::{Rejection, UnverifiedToken};
 
-use crate::api_keys::ApiKeys;
 use crate::defaults;
 use crate::key_source::Wanted;
 use crate::native::{FUNCTION, NativeVerifier};
@@ -107,7 +106,7 @@ impl JwtAuth {
             && let Some(source) = self.policy.sources().get(*index)
             && let Kind::ApiKeys(keys) = &source.kind
         {
-            return self.judge_api_key(*index, keys, found, now);
+            return Ok(keys.judge(found.credential.value, now)?);
         }
         let accepted = match self.recall(found.credential.value, now) {
             Some(judged) => judged?,
@@ -126,19 +125,6 @@ impl JwtAuth {
             provider.check_client(&accepted.identity)?;
         }
         Ok(accepted)
-    }
-
-    fn judge_api_key(
-        &self,
-        index: usize,
-        keys: &ApiKeys,
-        found: &Found<'_>,
-        now: UnixTime,
-    ) -> Result<Rc<Accepted>, Failure> {
-        let identity = keys.judge(found.credential.value, now)?;
-        let fields = self.policy.sources().get(index).map(|source| source.fields(&identity));
-        let fields = fields.transpose()?.unwrap_or_default();
-        Ok(Rc::new(Accepted { identity, validity: None, source: index, fields }))
     }
 
     /// A token that was verified before, judged by the clock and the keys of now.

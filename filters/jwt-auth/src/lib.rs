@@ -20,6 +20,7 @@
 //! ```
 
 pub mod api_keys;
+pub mod binding;
 pub mod cache;
 pub mod conditions;
 pub mod config;

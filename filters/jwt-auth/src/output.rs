@@ -4,7 +4,7 @@ use portcullis_core::{ConfigError, Headers};
 use portcullis_jose::Rejection;
 use serde_json::{Map, Value};
 
-use crate::config::ClaimToHeader;
+use crate::config::{ClaimToFilterState, ClaimToHeader};
 use crate::{defaults, identity};
 
 /// Names that would change the request's meaning to the proxy or the upstream.
@@ -64,22 +64,65 @@ impl Output {
     /// # Errors
     /// [`Rejection::ClaimsInvalid`] for control characters, which no identity has a use for, and for a value over 4 KiB.
     pub fn value(&self, claims: &Map<String, Value>) -> Result<Option<String>, Rejection> {
-        let value = match identity::find(claims, &self.claim) {
-            Some(Value::String(text)) => encode(text, false)?,
-            Some(Value::Bool(flag)) => flag.to_string(),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::Array(values)) if values.iter().all(Value::is_string) => {
-                let texts: Result<Vec<_>, _> =
-                    values.iter().filter_map(Value::as_str).map(|text| encode(text, true)).collect();
-                texts?.join(",")
-            }
-            _ => return Ok(None),
-        };
-        if value.len() > defaults::MAX_OUTPUT {
-            return Err(Rejection::ClaimsInvalid);
-        }
-        Ok(Some(value).filter(|value| !value.is_empty()))
+        value(claims, &self.claim)
     }
+}
+
+/// A claim as filter state, in the same form as a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateOutput {
+    claim: String,
+    property: String,
+}
+
+impl StateOutput {
+    /// Checks what the operator wrote.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the claim or the key is no name.
+    pub fn new(config: ClaimToFilterState) -> Result<Self, ConfigError> {
+        if config.claim.is_empty() {
+            return Err(ConfigError::new("claim", "expected the name of a claim, found nothing"));
+        }
+        let is_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if config.key.is_empty() || !config.key.bytes().all(is_key) {
+            let problem = format!("expected letters, digits, `-` and `_`, found `{}`", config.key);
+            return Err(ConfigError::new("key", problem));
+        }
+        Ok(Self { claim: config.claim, property: format!("portcullis.claim.{}", config.key) })
+    }
+
+    /// The property's name.
+    #[must_use]
+    pub fn property(&self) -> &str {
+        &self.property
+    }
+
+    /// The property's value, as [`Output::value`].
+    ///
+    /// # Errors
+    /// As [`Output::value`].
+    pub fn value(&self, claims: &Map<String, Value>) -> Result<Option<String>, Rejection> {
+        value(claims, &self.claim)
+    }
+}
+
+fn value(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Rejection> {
+    let value = match identity::find(claims, claim) {
+        Some(Value::String(text)) => encode(text, false)?,
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Array(values)) if values.iter().all(Value::is_string) => {
+            let texts: Result<Vec<_>, _> =
+                values.iter().filter_map(Value::as_str).map(|text| encode(text, true)).collect();
+            texts?.join(",")
+        }
+        _ => return Ok(None),
+    };
+    if value.len() > defaults::MAX_OUTPUT {
+        return Err(Rejection::ClaimsInvalid);
+    }
+    Ok(Some(value).filter(|value| !value.is_empty()))
 }
 
 fn encode(text: &str, in_list: bool) -> Result<String, Rejection> {

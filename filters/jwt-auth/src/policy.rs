@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis_core::identity::Property;
 use portcullis_core::routes::RouteTable;
 use portcullis_core::verdict::{Mode, OnError};
 use portcullis_core::{ConfigError, Denial, Request};
@@ -59,7 +60,8 @@ impl Policy {
     /// # Errors
     /// [`ConfigError`] with the path of the first mistake.
     pub fn new(config: Config, seed: [u8; 16], host: &dyn Host) -> Result<Self, ConfigError> {
-        let sources = sources(config.providers, config.api_keys, seed, host)?;
+        check_properties(&config.filter_state)?;
+        let sources = sources(config.providers, config.api_keys, &config.filter_state, seed, host)?;
         let parameters = challenge_parameters(&config.realm, config.resource_metadata.as_deref())?;
         let mut ids = BTreeSet::new();
         let mut rules = Vec::new();
@@ -75,7 +77,7 @@ impl Policy {
         rules.retain(|(_, rule)| rule.mode != Mode::Off);
         let outputs: BTreeSet<_> = sources
             .iter()
-            .flat_map(|source| &source.outputs)
+            .flat_map(|source| &source.outputs.headers)
             .map(|output| output.header().to_owned())
             .collect();
         Ok(Self {
@@ -180,6 +182,19 @@ impl Rule {
     }
 }
 
+fn check_properties(properties: &[Property]) -> Result<(), ConfigError> {
+    let twice = properties
+        .iter()
+        .enumerate()
+        .find(|(i, property)| properties.iter().take(*i).any(|one| one == *property));
+    match twice {
+        Some((i, _)) => {
+            Err(ConfigError::new(format!("filter_state[{i}]"), "expected each once, found it a second time"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What every challenge has. A challenge must have a parameter (RFC 9110 section 11.6.1), so there is always a realm.
 fn challenge_parameters(realm: &str, resource_metadata: Option<&str>) -> Result<String, ConfigError> {
     let quotable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
@@ -199,6 +214,7 @@ fn challenge_parameters(realm: &str, resource_metadata: Option<&str>) -> Result<
 fn sources(
     providers: Vec<ProviderConfig>,
     api_keys: Vec<ApiKeysConfig>,
+    properties: &[Property],
     seed: [u8; 16],
     host: &dyn Host,
 ) -> Result<Vec<Source>, ConfigError> {
@@ -208,12 +224,13 @@ fn sources(
         let path = format!("providers[{i}]");
         let source = unique(&mut names, "name", &config.name)
             .and_then(|()| unique(&mut issuers, "issuer", &config.issuer))
-            .and_then(|()| Source::issuer(config, host));
+            .and_then(|()| Source::issuer(config, properties, host));
         sources.push(source.map_err(|error| error.under(&path))?);
     }
     for (i, config) in api_keys.into_iter().enumerate() {
         let path = format!("api_keys[{i}]");
-        let source = unique(&mut names, "name", &config.name).and_then(|()| Source::api_keys(config, seed));
+        let source = unique(&mut names, "name", &config.name)
+            .and_then(|()| Source::api_keys(config, sources.len(), properties, seed));
         let source = source.map_err(|error| error.under(&path))?;
         // What is in a place must say whose judgement it needs.
         if let Some(i) =

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_core::config::TimeSpan;
+use portcullis_core::identity::Property;
 use portcullis_core::{ConfigError, Identity};
 use portcullis_host::Host;
 use portcullis_jose::claims::FOREIGN_CLAIMS;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::config::{JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
 use crate::refusal::Refusal;
 use crate::remote::Remote;
-use crate::source::{self, Kind, Source};
+use crate::source::{self, Kind, Outputs, Source};
 use crate::{defaults, identity, range};
 
 /// A checked issuer.
@@ -62,13 +63,22 @@ impl Source {
     ///
     /// # Errors
     /// [`ConfigError`] with the path of the first mistake.
-    pub fn issuer(mut config: ProviderConfig, host: &dyn Host) -> Result<Self, ConfigError> {
+    pub fn issuer(
+        mut config: ProviderConfig,
+        properties: &[Property],
+        host: &dyn Host,
+    ) -> Result<Self, ConfigError> {
         source::check_name(&config.name)?;
+        let outputs = Outputs {
+            headers: source::headers(std::mem::take(&mut config.claims_to_headers))?,
+            claims: source::state_outputs(std::mem::take(&mut config.claims_to_filter_state))?,
+            properties: properties.to_vec(),
+        };
         Ok(Self {
             name: std::mem::take(&mut config.name),
             from: source::locations(std::mem::take(&mut config.from))?,
             forward: config.forward,
-            outputs: source::outputs(std::mem::take(&mut config.claims_to_headers))?,
+            outputs,
             kind: Kind::Tokens(Box::new(Provider::new(config, host)?)),
         })
     }

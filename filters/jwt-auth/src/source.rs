@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use portcullis_core::identity::Property;
 use portcullis_core::{ConfigError, Identity};
 use portcullis_jose::{Rejection, Validity, VerifiedToken};
 
 use crate::api_keys::ApiKeys;
-use crate::config::{ApiKeysConfig, ClaimToHeader, LocationConfig};
+use crate::config::{ApiKeysConfig, ClaimToFilterState, ClaimToHeader, LocationConfig};
 use crate::credentials::Location;
-use crate::output::Output;
+use crate::output::{Output, StateOutput};
 use crate::provider::Provider;
 
 /// One source of identities.
@@ -21,10 +22,48 @@ pub struct Source {
     pub from: Vec<Location>,
     /// Whether the upstream gets the credential.
     pub forward: bool,
-    /// What the upstream gets of its identities.
-    pub outputs: Vec<Output>,
+    /// What others get of its identities.
+    pub outputs: Outputs,
     /// What it vouches for.
     pub kind: Kind,
+}
+
+/// What others get of an identity.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// Fields for the upstream.
+    pub headers: Vec<Output>,
+    /// Claims as filter state.
+    pub claims: Vec<StateOutput>,
+    /// What of the identity is filter state.
+    pub properties: Vec<Property>,
+}
+
+impl Outputs {
+    /// What an identity comes to.
+    ///
+    /// # Errors
+    /// [`Rejection::ClaimsInvalid`] when a claim can't be a field.
+    pub fn accept(
+        &self,
+        source: usize,
+        mut identity: Identity,
+        validity: Option<Validity>,
+    ) -> Result<Accepted, Rejection> {
+        let mut fields = Vec::with_capacity(self.headers.len());
+        for output in &self.headers {
+            if let Some(value) = output.value(&identity.claims)? {
+                fields.push((output.header().to_owned(), value));
+            }
+        }
+        identity.publish(&self.properties);
+        for output in &self.claims {
+            if let Some(value) = output.value(&identity.claims)? {
+                identity.properties.push((output.property().to_owned(), value.into_bytes()));
+            }
+        }
+        Ok(Accepted { identity: Rc::new(identity), validity, source, fields })
+    }
 }
 
 /// What a source vouches for.
@@ -70,37 +109,30 @@ impl Source {
         token: VerifiedToken,
     ) -> Result<Accepted, Rejection> {
         let validity = Some(token.validity());
-        let identity = Rc::new(provider.identity(token.into_claims())?);
-        let fields = self.fields(&identity)?;
-        Ok(Accepted { identity, validity, source, fields })
-    }
-
-    /// The fields that the upstream gets.
-    ///
-    /// # Errors
-    /// [`Rejection::ClaimsInvalid`] when a claim can't be a field.
-    pub fn fields(&self, identity: &Identity) -> Result<Vec<(String, String)>, Rejection> {
-        let mut fields = Vec::with_capacity(self.outputs.len());
-        for output in &self.outputs {
-            if let Some(value) = output.value(&identity.claims)? {
-                fields.push((output.header().to_owned(), value));
-            }
-        }
-        Ok(fields)
+        self.outputs.accept(source, provider.identity(token.into_claims())?, validity)
     }
 
     /// A set of API keys.
     ///
     /// # Errors
     /// [`ConfigError`] with the path of the first mistake.
-    pub fn api_keys(mut config: ApiKeysConfig, seed: [u8; 16]) -> Result<Self, ConfigError> {
+    pub fn api_keys(
+        mut config: ApiKeysConfig,
+        source: usize,
+        properties: &[Property],
+        seed: [u8; 16],
+    ) -> Result<Self, ConfigError> {
         check_name(&config.name)?;
+        let headers = headers(std::mem::take(&mut config.claims_to_headers))?;
+        let outputs = Outputs { headers, claims: Vec::new(), properties: properties.to_vec() };
         Ok(Self {
             name: config.name.clone(),
             from: locations(std::mem::take(&mut config.from))?,
             forward: config.forward,
-            outputs: outputs(std::mem::take(&mut config.claims_to_headers))?,
-            kind: Kind::ApiKeys(ApiKeys::new(config, seed)?),
+            kind: Kind::ApiKeys(ApiKeys::new(config, seed, |identity| {
+                outputs.accept(source, identity, None)
+            })?),
+            outputs,
         })
     }
 }
@@ -129,7 +161,7 @@ pub fn locations(configs: Vec<LocationConfig>) -> Result<Vec<Location>, ConfigEr
 ///
 /// # Errors
 /// [`ConfigError`] for the same field twice, or one that can't carry a claim.
-pub fn outputs(configs: Vec<ClaimToHeader>) -> Result<Vec<Output>, ConfigError> {
+pub fn headers(configs: Vec<ClaimToHeader>) -> Result<Vec<Output>, ConfigError> {
     let mut headers = BTreeSet::new();
     let mut outputs = Vec::new();
     for (i, config) in configs.into_iter().enumerate() {
@@ -137,6 +169,21 @@ pub fn outputs(configs: Vec<ClaimToHeader>) -> Result<Vec<Output>, ConfigError> 
         let output = Output::new(config).map_err(|error| error.under(&path))?;
         unique(&mut headers, "header", output.header()).map_err(|error| error.under(&path))?;
         outputs.push(output);
+    }
+    Ok(outputs)
+}
+
+/// The claims that an operator lists for filter state.
+///
+/// # Errors
+/// [`ConfigError`] for the same key twice, or one that is no name.
+pub fn state_outputs(configs: Vec<ClaimToFilterState>) -> Result<Vec<StateOutput>, ConfigError> {
+    let mut keys = BTreeSet::new();
+    let mut outputs = Vec::new();
+    for (i, config) in configs.into_iter().enumerate() {
+        let path = format!("claims_to_filter_state[{i}]");
+        unique(&mut keys, "key", &config.key).map_err(|error| error.under(&path))?;
+        outputs.push(StateOutput::new(config).map_err(|error| error.under(&path))?);
     }
     Ok(outputs)
 }

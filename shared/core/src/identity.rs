@@ -1,7 +1,5 @@
 //! Who sent the request, as far as a filter has verified it.
 
-use std::cell::OnceCell;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,20 +20,29 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// All claims of the token.
     pub claims: Map<String, Value>,
-    /// What [`Identity::properties`] made of the rest; leave it at its default.
+    /// What is published of it, name and value of each property; whoever makes the identity decides.
     #[serde(skip)]
-    pub rendered: Rendered,
+    pub properties: Vec<(String, Vec<u8>)>,
 }
 
-/// The properties of an [`Identity`] once they were asked for; the fields must not change after that.
-#[derive(Clone, Debug, Default)]
-pub struct Rendered(OnceCell<Vec<(&'static str, Vec<u8>)>>);
-
-/// Follows from the other fields, so it tells no two identities apart.
-impl PartialEq for Rendered {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
+/// What can be published of an identity in filter state: each property costs every request about as much as the rest of
+/// a small filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Property {
+    /// The whole identity as JSON, for filters of Portcullis in other VMs: [`Identity::PROPERTY`].
+    Identity,
+    /// The subject as plain text, for Envoy's own filters and loggers: `wasm.portcullis.identity.sub`. Those below
+    /// likewise.
+    Sub,
+    /// The issuer.
+    Iss,
+    /// The OAuth client.
+    ClientId,
+    /// The scopes, joined by one space.
+    Scope,
+    /// The roles, joined by one space.
+    Roles,
 }
 
 impl Identity {
@@ -48,23 +55,22 @@ impl Identity {
         serde_json::from_slice(property).ok()
     }
 
-    /// The filter-state properties of this identity, name and value: [`Identity::PROPERTY`], and the plain texts that
-    /// Envoy's own filters and loggers read as `wasm.<name>`, only those that are not empty. Lists are joined by one
-    /// space. Made once: a remembered identity is published for many requests.
-    pub fn properties(&self) -> &[(&'static str, Vec<u8>)] {
-        self.rendered.0.get_or_init(|| {
-            let texts = [
-                ("portcullis.identity.sub", self.subject.clone()),
-                ("portcullis.identity.iss", self.issuer.clone()),
-                ("portcullis.identity.client_id", self.client_id.clone()),
-                ("portcullis.identity.scope", self.scopes.join(" ")),
-                ("portcullis.identity.roles", self.roles.join(" ")),
-            ];
-            let known = texts.into_iter().filter(|(_, value)| !value.is_empty());
-            // Strings, lists and claims always serialize; without the property readers take nobody as verified.
-            let whole = (Self::PROPERTY, serde_json::to_vec(self).unwrap_or_default());
-            known.map(|(name, value)| (name, value.into_bytes())).chain([whole]).collect()
-        })
+    /// Has these published, as far as they are not empty.
+    pub fn publish(&mut self, properties: &[Property]) {
+        for property in properties {
+            let (name, value) = match property {
+                // Strings, lists and claims always serialize; without the property readers take nobody as verified.
+                Property::Identity => (Self::PROPERTY, serde_json::to_string(self).unwrap_or_default()),
+                Property::Sub => ("portcullis.identity.sub", self.subject.clone()),
+                Property::Iss => ("portcullis.identity.iss", self.issuer.clone()),
+                Property::ClientId => ("portcullis.identity.client_id", self.client_id.clone()),
+                Property::Scope => ("portcullis.identity.scope", self.scopes.join(" ")),
+                Property::Roles => ("portcullis.identity.roles", self.roles.join(" ")),
+            };
+            if !value.is_empty() {
+                self.properties.push((name.to_owned(), value.into_bytes()));
+            }
+        }
     }
 
     /// The text of a claim by its name, or by a path of names joined with `.` where no claim has that whole
@@ -115,11 +121,13 @@ mod tests {
 
     #[test]
     fn only_known_facts_become_properties() {
-        let identity =
+        let mut identity =
             Identity { subject: "a".into(), scopes: vec!["r".into(), "w".into()], ..Identity::default() };
-        let [sub, scope, (name, whole)] = identity.properties() else { panic!("three properties") };
-        assert_eq!(*sub, ("portcullis.identity.sub", b"a".to_vec()));
-        assert_eq!(*scope, ("portcullis.identity.scope", b"r w".to_vec()));
-        assert_eq!((*name, Identity::from_property(whole).unwrap()), (Identity::PROPERTY, identity.clone()));
+        let unpublished = identity.clone();
+        identity.publish(&[Property::Sub, Property::Roles, Property::Scope, Property::Identity]);
+        let [sub, scope, (name, whole)] = &identity.properties[..] else { panic!("three properties") };
+        assert_eq!(*sub, ("portcullis.identity.sub".into(), b"a".to_vec()));
+        assert_eq!(*scope, ("portcullis.identity.scope".into(), b"r w".to_vec()));
+        assert_eq!((name.as_str(), Identity::from_property(whole)), (Identity::PROPERTY, Some(unpublished)));
     }
 }

@@ -1,5 +1,6 @@
 //! The callbacks by the names that the proxy knows (proxy-wasm ABI 0.2.1). Linked into every module that uses
-//! [`module!`](crate::module).
+//! [`module!`](crate::module), which adds `proxy_on_log` where a filter needs it: the proxy calls whatever is there, for
+//! every request. `proxy_on_done` is not there at all: nothing is owed after the end of a stream.
 
 use crate::memory;
 use crate::runtime;
@@ -71,17 +72,6 @@ extern "C" fn proxy_on_http_call_response(
     _trailer_fields: usize,
 ) {
     runtime::on_http_call_response(call, fields, body_len);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_log(context: u32) {
-    runtime::on_log(context);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context: u32) -> bool {
-    // Nothing is owed after the end of a stream.
-    true
 }
 
 #[unsafe(no_mangle)]

@@ -32,12 +32,27 @@ pub use host::{
     CallId, Expected, Host, HostError, HttpAnswer, HttpCall, Level, SharedDataError, SharedValue,
 };
 
-/// Makes the crate a proxy-wasm module: `module!(configure)` for one filter ([`Configure`]), `module!(chain:
-/// configure)` for a list of filters ([`runtime::ConfigureChain`]).
+/// Makes the crate a proxy-wasm module: `module!(configure)` for one filter ([`Configure`]), `module!(configure, log)` for
+/// one that needs [`Filter::on_log`], `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]).
 #[macro_export]
 macro_rules! module {
     (chain: $configure:path) => {
         $crate::module!(@ $crate::runtime::Module::Chain($configure));
+        $crate::module!(@log);
+    };
+    ($configure:path, log) => {
+        $crate::module!($configure);
+        $crate::module!(@log);
+    };
+    (@log) => {
+        #[cfg(target_os = "wasi")]
+        const _: () = {
+            #[expect(unsafe_code, reason = "an export by its name in the ABI")]
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_on_log(context: u32) {
+                $crate::runtime::on_log(context);
+            }
+        };
     };
     (@ $module:expr) => {
         #[cfg(target_os = "wasi")]

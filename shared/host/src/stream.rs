@@ -442,7 +442,7 @@ impl Stream {
         }
         // An identity that came from another VM is published already.
         if let (Some(identity), false) = (&self.exchange.identity, self.exchange.identity_sought) {
-            for (name, value) in identity.properties() {
+            for (name, value) in &identity.properties {
                 let _ = host.set_property(name, value);
             }
         }

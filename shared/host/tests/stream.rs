@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_core::headers::Headers;
+use portcullis_core::identity::Property;
 use portcullis_core::verdict::{OnError, Outcome};
 use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, UnixTime};
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
@@ -102,7 +103,9 @@ impl Filter for ScriptedFilter {
                 Flow::Continue
             }
             Does::Identify => {
-                ctx.set_identity(Identity { subject: "alice".into(), ..Identity::default() });
+                let mut identity = Identity { subject: "alice".into(), ..Identity::default() };
+                identity.publish(&[Property::Identity, Property::Sub]);
+                ctx.set_identity(identity);
                 ctx.set_operation("listOrders");
                 Flow::Continue
             }

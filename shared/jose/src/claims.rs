@@ -179,7 +179,7 @@ impl TokenPolicy {
 }
 
 /// A NumericDate (RFC 7519 section 2), rounded down. None when there is no such claim.
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Rejection> {
+pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Rejection> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };

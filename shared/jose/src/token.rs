@@ -117,7 +117,7 @@ impl VerifiedToken {
     }
 }
 
-fn object(text: &[u8]) -> Result<Map<String, Value>, Rejection> {
+pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, Rejection> {
     match json::parse(text, Limits::default()) {
         Ok(Value::Object(members)) => Ok(members),
         _ => Err(Rejection::Malformed),

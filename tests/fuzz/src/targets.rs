@@ -1,6 +1,7 @@
 //! The targets, and what several of them use.
 
 mod audit;
+mod binding;
 mod configuration;
 mod jose;
 mod json;
@@ -14,11 +15,13 @@ pub type Target = fn(&[u8]);
 /// All targets by name. A new one is a line here and a folder of seeds in `corpora/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("audit_event", audit::event),
+    ("certificate", binding::certificate),
     ("client_address", request::client_address),
     ("configuration", configuration::configuration),
     ("configuration_struct", configuration::protobuf_struct),
     ("content_type", schema::content_type),
     ("cookies", schema::cookies),
+    ("dpop", binding::dpop),
     ("headers", request::headers),
     ("json", json::json),
     ("jwks", jose::jwks),

@@ -8,10 +8,17 @@ use crate::module::Module;
 /// Bytes of stack, as the Makefile tells the linker.
 const STACK: u32 = 1 << 20;
 
-/// Names that a file allows, one a line; `#` begins a comment.
-pub fn names(text: &str) -> BTreeSet<String> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+/// Names that a file allows in a module, one a line; `#` begins a comment. Modules behind a name: it is for them alone.
+pub fn names(text: &str, module: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let words = lines.filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.collect::<Vec<_>>()))
+    });
+    words
+        .filter(|(_, modules)| modules.is_empty() || modules.contains(&module))
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 /// What is not as it has to be, a line each.
@@ -82,7 +89,7 @@ mod tests {
     }
 
     fn problems_of(module: &Module) -> Vec<String> {
-        problems(module, &names("env.proxy_log # why\n\n# all\n"), &names("memory"))
+        problems(module, &names("env.proxy_log # why\n\n# all\n", "a"), &names("memory\nmore b", "a"))
     }
 
     // covers: HOST-TRAP-03, HOST-SHR-05, HOST-CALL-07, SUP-BLD-03

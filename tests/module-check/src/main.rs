@@ -76,8 +76,8 @@ fn check(folder: &Path, pairs: &[&str], mode: Mode) -> Result<bool> {
     let budget_path = folder.join("budget.toml");
     let text = read_text(&budget_path)?;
     let budget = Budget::parse(&text).map_err(|error| format!("{}: {error}", budget_path.display()))?;
-    let imports = interface::names(&read_text(&folder.join("imports.txt"))?);
-    let exports = interface::names(&read_text(&folder.join("exports.txt"))?);
+    let imports = read_text(&folder.join("imports.txt"))?;
+    let exports = read_text(&folder.join("exports.txt"))?;
 
     let mut sites = BTreeMap::new();
     let mut problems = Vec::new();
@@ -88,6 +88,7 @@ fn check(folder: &Path, pairs: &[&str], mode: Mode) -> Result<bool> {
         }
         let module = Module::read(&read(named)?).map_err(|error| format!("{named}: {error}"))?;
         let name = Path::new(plain).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (imports, exports) = (interface::names(&imports, &name), interface::names(&exports, &name));
         problems.extend(
             interface::problems(&module, &imports, &exports).iter().map(|line| format!("{name}: {line}")),
         );

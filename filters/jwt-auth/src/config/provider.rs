@@ -76,6 +76,9 @@ pub struct ProviderConfig {
     /// Claims that the upstream gets as request fields.
     #[serde(default)]
     pub claims_to_headers: Vec<ClaimToHeader>,
+    /// Claims that Envoy's own filters and loggers get as filter state.
+    #[serde(default)]
+    pub claims_to_filter_state: Vec<ClaimToFilterState>,
 }
 
 /// Where a provider's keys are.
@@ -119,4 +122,14 @@ pub struct ClaimToHeader {
     pub claim: String,
     /// The field's name. A client's fields of this name are removed from every request.
     pub header: String,
+}
+
+/// A claim as filter state `wasm.portcullis.claim.KEY`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimToFilterState {
+    /// The claim's name, or a path as in `realm_access.tenant`.
+    pub claim: String,
+    /// The last part of the key: letters, digits, `-` and `_`.
+    pub key: String,
 }
