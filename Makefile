@@ -6,7 +6,7 @@ SHELL := /bin/bash
 FILTERS := audit header-guard jwt-auth rate-limit schema-guard
 MODULES := $(FILTERS) suite
 # Modules for tests and benchmarks only; they land in dist/test/.
-TEST_MODULES := panic-probe noop
+TEST_MODULES := panic-probe noop signature-probe
 
 CARGO ?= cargo
 WASM_TARGET := wasm32-wasip1
@@ -23,7 +23,7 @@ named = $(RELEASE_DIR)/portcullis_$(subst -,_,$(1)).wasm
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: rust-target python ## Install what is missing: wasm target, Python packages, Envoy
@@ -81,7 +81,7 @@ demo-docker: setup build ## The same by Docker Compose with the official Envoy i
 	@$(PYTHON) examples/demo.py --docker
 
 .PHONY: test
-test: setup build build-test-modules check-panics test-native test-wasm test-faults test-e2e cases ## Run every test
+test: setup build build-test-modules check-panics test-native test-wasm test-differential test-faults test-e2e cases ## Run every test
 
 .PHONY: test-native
 test-native: rust-target ## Unit and property tests
@@ -92,6 +92,10 @@ test-native: rust-target ## Unit and property tests
 .PHONY: test-wasm
 test-wasm: rust-target ## The same tests in a wasm engine, wasmtime
 	@tests/tools/test-wasm.sh
+
+.PHONY: test-differential
+test-differential: python ## Mutated tokens, judged here and by another implementation; COUNT=60000 SEED=1
+	@$(PYTHON) tests/differential/differential.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-faults
 test-faults: build ## The modules on a host that misbehaves; STEPS=1000000 random callbacks, FILTER=jwt-auth for one filter

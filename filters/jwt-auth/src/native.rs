@@ -110,6 +110,10 @@ impl<F: Fn(&[u8]) -> Option<Vec<u8>>> NativeVerifier<F> {
 
 impl<F: Fn(&[u8]) -> Option<Vec<u8>>> SignatureVerifier for NativeVerifier<F> {
     fn is_valid(&self, key: &VerificationKey, message: &[u8], signature: &[u8]) -> bool {
+        // In DER a number has one length whatever it had here: the proxy would take r and s with more zeros before them.
+        if signature.len() != key.signature_len() {
+            return false;
+        }
         let native = self.supported.contains(key.algorithm());
         // A proxy that fails has not judged the signature; wasm can, at its own speed.
         let asked = if native { self.ask(key, message, signature) } else { None };
@@ -185,6 +189,20 @@ pub mod tests {
         for answer in [&[][..], &[8], &[8, 0], &[8, 1, 0], &[8, 2], b"true"] {
             let verifier = NativeVerifier::new(|_| Some(answer.to_vec()), ALL);
             assert!(!verifier.is_valid(&public(&R1), b"message", &signature), "{answer:?}");
+        }
+    }
+
+    // covers: JWT-ALG-15
+    #[test]
+    fn zeros_before_r_and_s_are_refused_by_both() {
+        for key in [&R1, &E1, &E384] {
+            let signature = key.signature(b"message");
+            let (r, s) = signature.split_at(signature.len() / 2);
+            let padded = [&[0], r, &[0], s].concat();
+            for verifier in [&native() as &dyn SignatureVerifier, &SoftwareVerifier] {
+                assert!(verifier.is_valid(&public(key), b"message", &signature));
+                assert!(!verifier.is_valid(&public(key), b"message", &padded));
+            }
         }
     }
 
