@@ -14,9 +14,10 @@ mod remote;
 
 pub use api_keys::{ApiKeyConfig, ApiKeysConfig};
 pub use provider::{
-    ClaimToFilterState, ClaimToHeader, JwksConfig, Profile, ProviderConfig, SharedSecretConfig,
+    ClaimToFilterState, ClaimToHeader, JwksConfig, Profile, ProviderConfig, RevocationConfig,
+    SharedSecretConfig,
 };
-pub use remote::RemoteConfig;
+pub use remote::{DiscoveryConfig, RemoteConfig, TimingConfig};
 
 /// The whole configuration.
 #[derive(Debug, Deserialize)]

@@ -14,7 +14,7 @@ use portcullis_jose::{Rejection, UnverifiedToken};
 use crate::binding::{BindingRefusal, Presented};
 use crate::credentials::Credential;
 use crate::defaults;
-use crate::key_source::Wanted;
+use crate::fetched::Wanted;
 use crate::native::{FUNCTION, NativeVerifier};
 use crate::plugin::JwtAuth;
 use crate::policy::Rule;
@@ -178,6 +178,9 @@ impl JwtAuth {
         }
         if let Some(provider) = self.policy.provider(accepted.source) {
             provider.check_client(&accepted.identity)?;
+        }
+        if let Some(revocations) = self.revocations.get(accepted.source).and_then(Option::as_ref) {
+            revocations.check(&accepted.identity, host, now)?;
         }
         Ok(accepted)
     }

@@ -14,11 +14,12 @@ pub struct Meters {
     skipped: Cell<Option<MetricId>>,
     private: Cell<Option<MetricId>>,
     usable: Cell<Option<MetricId>>,
+    refetched: Cell<Option<MetricId>>,
 }
 
 impl Meters {
     /// Defines them. One that the host refuses is not counted; no verdict depends on it.
-    pub fn start(&self, provider: &str, host: &dyn Host) {
+    pub fn start(&self, provider: &str, metric: &str, host: &dyn Host) {
         let define = |cell: &Cell<Option<MetricId>>, kind, name: &str| {
             cell.set(host.define_metric(kind, &format!("portcullis.jwt_auth.{name}")).ok());
         };
@@ -26,7 +27,8 @@ impl Meters {
         define(&self.fetched, MetricKind::Counter, "jwks_fetched");
         define(&self.skipped, MetricKind::Counter, "keys_skipped");
         define(&self.private, MetricKind::Counter, "private_keys");
-        define(&self.usable, MetricKind::Gauge, &format!("provider.{provider}.keys"));
+        define(&self.usable, MetricKind::Gauge, &format!("provider.{provider}.{metric}"));
+        define(&self.refetched, MetricKind::Counter, "unknown_key_refetches");
     }
 
     /// A fetch brought a usable set.
@@ -39,14 +41,18 @@ impl Meters {
         add(&self.failed, 1, host);
     }
 
-    /// A set is in use from now on.
-    pub fn in_use(&self, keys: &KeySet, host: &dyn Host) {
-        add(&self.skipped, keys.skipped().len(), host);
-        add(&self.private, keys.private_keys(), host);
-        self.usable(keys.keys().len(), host);
+    /// A token with an unknown key caused a fetch.
+    pub fn refetched(&self, host: &dyn Host) {
+        add(&self.refetched, 1, host);
     }
 
-    /// How many keys can be used; 0 when the set has become too old.
+    /// A new set of keys was read.
+    pub fn keys_read(&self, keys: &KeySet, host: &dyn Host) {
+        add(&self.skipped, keys.skipped().len(), host);
+        add(&self.private, keys.private_keys(), host);
+    }
+
+    /// How much can be used; 0 when the document has become too old.
     pub fn usable(&self, keys: usize, host: &dyn Host) {
         if let (Some(id), Ok(keys)) = (self.usable.get(), u64::try_from(keys)) {
             let _ = host.record_metric(id, keys);

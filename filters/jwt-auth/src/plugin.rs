@@ -11,11 +11,13 @@ use portcullis_host::{CallId, Filter, Host, HttpAnswer, Level, Plugin};
 use crate::cache::TokenCache;
 use crate::config::Config;
 use crate::defaults;
+use crate::fetched::Fetched;
 use crate::filter::JwtFilter;
-use crate::key_source::KeySource;
+use crate::keys::{self, KeySource};
 use crate::native::{FUNCTION, NativeVerifier, Supported};
 use crate::policy::Policy;
-use crate::source::Accepted;
+use crate::revocation::{self, RevocationList, Revocations};
+use crate::source::{Accepted, Source};
 
 /// Reads and checks a configuration.
 ///
@@ -27,7 +29,8 @@ pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>
     let entries = host.random(&mut seed).map_or(0, |()| defaults::CACHE_ENTRIES);
     let policy = Policy::new(config::load::<Config>(configuration)?, seed, host)?;
     Ok(Rc::new(JwtAuth {
-        keys: policy.sources().iter().map(KeySource::new).collect(),
+        keys: policy.sources().iter().map(keys::of).collect(),
+        revocations: policy.sources().iter().map(revocations).collect(),
         policy,
         cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
         native: Cell::default(),
@@ -41,6 +44,8 @@ pub struct JwtAuth {
     pub(crate) policy: Policy,
     /// Keys in the order of the sources; none for a source without.
     pub(crate) keys: Vec<Option<KeySource>>,
+    /// Tokens that were taken back, in the order of the sources.
+    pub(crate) revocations: Vec<Option<Revocations>>,
     /// Tokens that were verified, with the generation of the keys that did.
     pub(crate) cache: RefCell<TokenCache<(u64, Rc<Accepted>)>>,
     /// Which signatures the proxy verifies.
@@ -49,9 +54,18 @@ pub struct JwtAuth {
     pub(crate) waiting: Cell<u32>,
 }
 
+fn revocations(source: &Source) -> Option<Revocations> {
+    let policy = source.provider()?.revocation.as_ref()?;
+    Some(Revocations::new(&source.name, policy))
+}
+
 impl JwtAuth {
     fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         self.keys.iter().flatten()
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &Fetched<RevocationList>> {
+        self.revocations.iter().flatten().filter_map(|revocations| revocations.fetched.as_ref())
     }
 }
 
@@ -74,26 +88,36 @@ impl Plugin for JwtAuth {
             );
         }
         self.key_sources().for_each(|source| source.start(host));
+        self.lists().for_each(|list| list.start(host));
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        self.key_sources().any(KeySource::is_remote).then_some(defaults::TICK)
+        let fetches = self.key_sources().any(KeySource::is_remote) || self.lists().next().is_some();
+        fetches.then_some(defaults::TICK)
     }
 
     fn on_tick(&self, host: &dyn Host) {
         if let Ok(now) = host.now() {
             self.key_sources().for_each(|source| source.tick(host, now));
+            self.lists().for_each(|list| list.tick(host, now));
         }
     }
 
     fn answer_limit(&self) -> usize {
-        portcullis_jose::key_set::MAX_KEY_SET
+        if self.lists().next().is_some() {
+            revocation::MAX_LIST
+        } else {
+            portcullis_jose::key_set::MAX_KEY_SET
+        }
     }
 
     fn on_http_call(&self, id: CallId, answer: &HttpAnswer, host: &dyn Host) {
         match host.now() {
-            Ok(now) => self.key_sources().for_each(|source| source.answered(id, answer, host, now)),
-            Err(error) => host.log(Level::Error, &format!("key set not taken: {error}")),
+            Ok(now) => {
+                self.key_sources().for_each(|source| source.answered(id, answer, host, now));
+                self.lists().for_each(|list| list.answered(id, answer, host, now));
+            }
+            Err(error) => host.log(Level::Error, &format!("answer not taken: {error}")),
         }
     }
 

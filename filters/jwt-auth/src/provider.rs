@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::config::{JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
 use crate::refusal::Refusal;
 use crate::remote::Remote;
+use crate::revocation::RevocationPolicy;
 use crate::source::{self, Kind, Outputs, Source};
 use crate::{defaults, identity, range};
 
@@ -23,6 +24,8 @@ pub struct Provider {
     pub tokens: TokenPolicy,
     /// Where its keys are.
     pub keys: Keys,
+    /// Which of its tokens were taken back.
+    pub revocation: Option<RevocationPolicy>,
     /// Whether its tokens must be bound to a key or a certificate.
     pub sender_constrained: bool,
     clients: Vec<String>,
@@ -92,7 +95,8 @@ impl Provider {
             return Err(ConfigError::new("issuer", "expected a text, found nothing"));
         }
         check_audiences(&config)?;
-        let (keys, algorithms) = keys(config.jwks, config.algorithms, config.shared_secrets, host)?;
+        let (keys, algorithms) =
+            keys(&config.issuer, config.jwks, config.algorithms, config.shared_secrets, host)?;
         let media_types = media_types(config.profile, config.types)?;
         let mut required_claims = config.required_claims;
         if config.profile == Some(Profile::Rfc9068) {
@@ -104,6 +108,7 @@ impl Provider {
             let problem = format!("expected no claim that is forbidden, found `{name}`");
             return Err(ConfigError::new("required_claims", problem));
         }
+        let revocation = config.revocation.map(RevocationPolicy::try_from).transpose();
         let (zero, second) = (TimeSpan::from_secs(0), TimeSpan::from_secs(1));
         let tokens = TokenPolicy {
             issuer: config.issuer,
@@ -126,6 +131,7 @@ impl Provider {
         Ok(Self {
             tokens,
             keys,
+            revocation: revocation.map_err(|error: ConfigError| error.under("revocation"))?,
             sender_constrained: config.sender_constrained,
             clients: config.clients,
             scope_claims: config.scope_claims,
@@ -160,6 +166,7 @@ fn media_types(profile: Option<Profile>, types: Option<Vec<String>>) -> Result<M
 /// The keys and the algorithms that they are for. Secrets and public keys never meet in one provider: a public key must
 /// not be taken for a secret (RFC 8725 section 2.1).
 fn keys(
+    issuer: &str,
     jwks: Option<JwksConfig>,
     algorithms: Option<Vec<Algorithm>>,
     secrets: Vec<SharedSecretConfig>,
@@ -192,6 +199,9 @@ fn keys(
         JwksConfig::Inline(set) => KeySet::from_value(&set, &algorithms)
             .map(|keys| Keys::Inline(Rc::new(keys)))
             .map_err(|error| ConfigError::new("jwks.inline", error.to_string()))?,
+        JwksConfig::Discovery(config) => {
+            Keys::Remote(Remote::discovered(config, issuer).map_err(|error| error.under("jwks.discovery"))?)
+        }
         JwksConfig::Remote(remote) => {
             Keys::Remote(Remote::try_from(remote).map_err(|error| error.under("jwks.remote"))?)
         }

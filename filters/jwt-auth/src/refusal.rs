@@ -31,6 +31,12 @@ pub enum Refusal {
     InsufficientAuthentication,
     /// The request does not prove that its sender may use the token, or its certificate is nobody's.
     Binding(BindingRefusal),
+    /// A token that its issuer took back.
+    Revoked,
+    /// A token without `jti`, where tokens can be taken back.
+    NotRevocable,
+    /// The list of tokens that were taken back is not to be had.
+    RevocationUnavailable,
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// When the next fetch is due, in seconds; at least 1.
@@ -95,6 +101,9 @@ impl Refusal {
             Self::ClaimNotAccepted => "jwt.claim_not_accepted",
             Self::InsufficientAuthentication => "jwt.insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "jwt.keys_unavailable",
+            Self::Revoked => "jwt.revoked",
+            Self::NotRevocable => "jwt.not_revocable",
+            Self::RevocationUnavailable => "jwt.revocation_unavailable",
             Self::NoClock => "jwt.clock_unavailable",
             Self::Token(Rejection::Malformed) => "jwt.malformed",
             Self::Token(Rejection::Encrypted) => "jwt.encrypted",
@@ -121,9 +130,12 @@ impl Refusal {
         match self {
             Self::Missing => Kind::Challenge,
             Self::MultipleCredentials => Kind::InvalidRequest,
-            Self::Token(_) | Self::ProviderNotAccepted | Self::ApiKeyUnknown | Self::ApiKeyExpired => {
-                Kind::InvalidToken
-            }
+            Self::Token(_)
+            | Self::ProviderNotAccepted
+            | Self::ApiKeyUnknown
+            | Self::ApiKeyExpired
+            | Self::Revoked
+            | Self::NotRevocable => Kind::InvalidToken,
             Self::Binding(refusal) => match refusal.client_error() {
                 ClientError::InvalidToken => Kind::InvalidToken,
                 ClientError::InvalidDpopProof => Kind::InvalidProof { error: "invalid_dpop_proof" },
@@ -133,7 +145,7 @@ impl Refusal {
             Self::InsufficientAuthentication => Kind::InsufficientAuthentication,
             Self::InsufficientScope => Kind::InsufficientScope,
             Self::ClientNotAllowed | Self::ClaimNotAccepted => Kind::Forbidden,
-            Self::KeysUnavailable { .. } | Self::NoClock => Kind::Unavailable,
+            Self::KeysUnavailable { .. } | Self::RevocationUnavailable | Self::NoClock => Kind::Unavailable,
         }
     }
 
@@ -147,6 +159,7 @@ impl Refusal {
                 Self::KeysUnavailable { retry_after } => {
                     Denial::unavailable(reason).with_header("retry-after", retry_after.to_string())
                 }
+                Self::RevocationUnavailable => Denial::unavailable(reason).with_header("retry-after", "1"),
                 _ => Denial::unavailable(reason),
             },
             Kind::Challenge => {

@@ -16,8 +16,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The times of one provider, checked: timeout <= 30 s, refresh <= max_stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Deadline of a fetch.
+    /// Deadline of a call.
     pub timeout: Duration,
+    /// Calls of a fetch, one after the other.
+    pub steps: u32,
     /// Age of a set at which it is fetched again.
     pub refresh: Duration,
     /// Shortest time between fetches for an unknown `kid`.
@@ -44,12 +46,14 @@ pub struct Schedule {
     lease: UnixTime,
     /// When the last set was stored; zero for never.
     stored: UnixTime,
+    /// For how long its answer is fresh, in seconds; 0 where it does not say.
+    fresh: u32,
     /// Fetches that failed since then.
     failures: u8,
 }
 
 /// Format of the shared value; another one is as good as none.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl Schedule {
     /// Reads the shared value; none for anything else.
@@ -60,18 +64,17 @@ impl Schedule {
         };
         let (attempted, times) = times.split_first_chunk()?;
         let (lease, times) = times.split_first_chunk()?;
-        let (stored, []) = times.split_first_chunk()? else {
-            return None;
-        };
+        let (stored, fresh) = times.split_first_chunk()?;
+        let fresh = u32::from_le_bytes(fresh.try_into().ok()?);
         let time = |bytes: &[u8; 8]| UnixTime::from_nanos(u64::from_le_bytes(*bytes));
-        Some(Self { attempted: time(attempted), lease: time(lease), stored: time(stored), failures })
+        Some(Self { attempted: time(attempted), lease: time(lease), stored: time(stored), fresh, failures })
     }
 
-    /// The shared value: format, failures, then three times in nanoseconds, little endian.
+    /// The shared value: format, failures, then three times in nanoseconds and the freshness in seconds, little endian.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let times = [self.attempted, self.lease, self.stored].map(|time| time.as_nanos().to_le_bytes());
-        [&[FORMAT, self.failures], times.as_flattened()].concat()
+        [&[FORMAT, self.failures], times.as_flattened(), &self.fresh.to_le_bytes()].concat()
     }
 
     /// When the last fetch began.
@@ -126,10 +129,11 @@ impl Schedule {
         Self { attempted: now, lease: now.plus(lease(timing)), ..self }
     }
 
-    /// A set arrived.
+    /// A document arrived, with what its answer says of how long it is fresh.
     #[must_use]
-    pub fn succeeded(self, now: UnixTime) -> Self {
-        Self { lease: UnixTime::default(), stored: now, failures: 0, ..self }
+    pub fn succeeded(self, now: UnixTime, fresh: Option<Duration>) -> Self {
+        let fresh = fresh.map_or(0, |fresh| u32::try_from(fresh.as_secs()).unwrap_or(u32::MAX));
+        Self { lease: UnixTime::default(), stored: now, failures: 0, fresh, ..self }
     }
 
     /// No usable set arrived.
@@ -145,12 +149,13 @@ impl Schedule {
             let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_RETRY);
             return (self.attempted, wait.min(timing.refresh));
         }
-        (self.stored, timing.refresh)
+        let fresh = (self.fresh > 0).then(|| Duration::from_secs(self.fresh.into()));
+        (self.stored, fresh.map_or(timing.refresh, |fresh| fresh.min(timing.refresh)))
     }
 }
 
 const fn lease(timing: &Timing) -> Duration {
-    timing.timeout.saturating_add(GRACE)
+    timing.timeout.saturating_mul(timing.steps).saturating_add(GRACE)
 }
 
 #[cfg(test)]
@@ -161,6 +166,7 @@ mod tests {
 
     const TIMING: Timing = Timing {
         timeout: Duration::from_secs(2),
+        steps: 1,
         refresh: Duration::from_secs(600),
         min_refetch: Duration::from_secs(30),
         max_stale: Duration::from_secs(3600),
@@ -174,7 +180,7 @@ mod tests {
     fn a_set_is_fetched_at_once_and_then_once_a_period() {
         let first = Schedule::default();
         assert!(first.is_due(Need::Refresh, at(0), &TIMING, 0));
-        let set = first.begun(at(0), &TIMING).succeeded(at(1));
+        let set = first.begun(at(0), &TIMING).succeeded(at(1), None);
         for (seconds, need, jitter, expected) in [
             (30, Need::Refresh, 255, false),
             (600, Need::Refresh, 0, false),
@@ -211,16 +217,26 @@ mod tests {
         }
     }
 
+    // covers: JWT-JWKS-10
+    #[test]
+    fn an_answer_can_only_shorten_the_wait() {
+        for (fresh, wait) in [(None, 600), (Some(60), 60), (Some(599), 599), (Some(86_400), 600)] {
+            let schedule = Schedule::default().succeeded(at(0), fresh.map(Duration::from_secs));
+            assert!(!schedule.is_due(Need::Refresh, at(wait - 1), &TIMING, 0), "{fresh:?}");
+            assert!(schedule.is_due(Need::Refresh, at(wait), &TIMING, 0), "{fresh:?}");
+        }
+    }
+
     proptest! {
         // covers: HOST-TRAP-08
         #[test]
-        fn the_shared_value_reads_back(times in any::<[u64; 3]>(), failures in any::<u8>(), now in any::<u64>()) {
+        fn the_shared_value_reads_back(times in any::<[u64; 3]>(), failures in any::<u8>(), fresh in any::<u32>(), now in any::<u64>()) {
             let [attempted, lease, stored] = times.map(UnixTime::from_nanos);
-            let schedule = Schedule { attempted, lease, stored, failures };
+            let schedule = Schedule { attempted, lease, stored, fresh, failures };
             prop_assert_eq!(Schedule::decode(&schedule.encode()), Some(schedule));
             let now = UnixTime::from_nanos(now);
             let begun = schedule.begun(now, &TIMING);
-            for schedule in [schedule, begun, begun.failed(), begun.succeeded(now)] {
+            for schedule in [schedule, begun, begun.failed(), begun.succeeded(now, None)] {
                 prop_assert!((1..=60).contains(&schedule.retry_after(now, &TIMING)));
                 let _ = (schedule.is_due(Need::Refresh, now, &TIMING, 255), schedule.is_pending(now, &TIMING));
             }

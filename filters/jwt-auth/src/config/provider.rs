@@ -70,6 +70,9 @@ pub struct ProviderConfig {
     /// Claims that must not be there; in addition to those of other kinds of tokens, which are never accepted.
     #[serde(default)]
     pub forbidden_claims: Vec<String>,
+    /// Tokens that are not accepted any more. With it every token needs a `jti`.
+    #[serde(default)]
+    pub revocation: Option<RevocationConfig>,
     /// Claims with scopes, in this order; the first that is there counts.
     #[serde(default = "defaults::scope_claims")]
     pub scope_claims: Vec<String>,
@@ -92,6 +95,18 @@ pub enum JwksConfig {
     Inline(Value),
     /// A JWK set to fetch.
     Remote(super::RemoteConfig),
+    /// A JWK set to find by the issuer's metadata, and to fetch.
+    Discovery(super::DiscoveryConfig),
+}
+
+/// Tokens that their issuer took back, by `jti`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RevocationConfig {
+    /// In the configuration.
+    pub inline: Vec<String>,
+    /// A list to fetch: a JSON object whose member `revoked` is a list of `jti`, at most 100,000.
+    pub remote: Option<super::RemoteConfig>,
 }
 
 /// A secret for HMAC.

@@ -80,7 +80,7 @@ fn a_short_configuration_has_safe_defaults() {
     let policy = remote(&[]).unwrap();
     let Keys::Remote(remote) = &policy.provider(0).unwrap().keys else { panic!("remote") };
     assert_eq!(
-        (remote.scheme, remote.authority.as_str(), remote.path.as_str()),
+        (remote.address.scheme, remote.address.authority.as_str(), remote.address.path.as_str()),
         ("https", "idp.test", "/jwks?v=1")
     );
     assert_eq!(remote.timing.max_stale.as_secs(), 3600);
