@@ -9,10 +9,12 @@ pub use crate::binding::config::{BindingConfig, ClientCertificatesConfig};
 use crate::defaults;
 
 mod api_keys;
+mod introspection;
 mod provider;
 mod remote;
 
 pub use api_keys::{ApiKeyConfig, ApiKeysConfig};
+pub use introspection::IntrospectionConfig;
 pub use provider::{
     ClaimToFilterState, ClaimToHeader, JwksConfig, Profile, ProviderConfig, RevocationConfig,
     SharedSecretConfig,

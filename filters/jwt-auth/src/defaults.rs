@@ -127,3 +127,15 @@ pub const EARLIEST: portcullis_core::UnixTime = portcullis_core::UnixTime::from_
 
 /// Most providers, API key sets and other sources of credentials: each is looked at for each request.
 pub const MAX_SOURCES: usize = 64;
+
+/// How long a token that was taken back goes on to be accepted, against how often the issuer is asked.
+#[must_use]
+pub const fn introspection_cache() -> TimeSpan {
+    TimeSpan::from_secs(30)
+}
+
+/// Long enough for a client that repeats itself, short enough for a token that was just issued.
+#[must_use]
+pub const fn introspection_negative_cache() -> TimeSpan {
+    TimeSpan::from_secs(5)
+}

@@ -13,7 +13,7 @@ use crate::plugin::JwtAuth;
 use crate::policy::Rule;
 use crate::refusal::Refusal;
 use crate::source::Accepted;
-use crate::waiting::Place;
+use crate::waiting::{Awaited, Place};
 
 /// One request.
 pub struct JwtFilter {
@@ -63,7 +63,7 @@ impl JwtFilter {
                 plugin.admit(&accepted, request, ctx);
                 Flow::Continue
             }
-            Judgement::Wait { source, .. } if rule.mode == Mode::Enforce && self.may_wait(source, ctx) => {
+            Judgement::Wait { awaited, .. } if rule.mode == Mode::Enforce && self.may_wait(awaited, ctx) => {
                 Flow::Wait
             }
             Judgement::Refuse(refusal) | Judgement::Wait { otherwise: refusal, .. } => {
@@ -73,12 +73,12 @@ impl JwtFilter {
         }
     }
 
-    fn may_wait(&mut self, source: usize, ctx: &Ctx<'_>) -> bool {
+    fn may_wait(&mut self, awaited: Awaited, ctx: &Ctx<'_>) -> bool {
         // Once: who has waited for a fetch does not wait for the next one.
         if self.waiting.is_some() {
             return false;
         }
-        self.waiting = ctx.host().now().ok().and_then(|now| Place::take(&self.plugin, source, now));
+        self.waiting = ctx.host().now().ok().and_then(|now| Place::take(&self.plugin, awaited, now));
         self.waiting.is_some()
     }
 }

@@ -10,11 +10,13 @@ use std::rc::Rc;
 use portcullis_core::{Request, UnixTime};
 use portcullis_host::Host;
 use portcullis_jose::{Rejection, UnverifiedToken};
+use serde_json::{Map, Value};
 
 use crate::binding::{BindingRefusal, Presented};
 use crate::credentials::Credential;
 use crate::defaults;
 use crate::fetched::Wanted;
+use crate::introspection::Introspected;
 use crate::native::{FUNCTION, NativeVerifier};
 use crate::plugin::JwtAuth;
 use crate::policy::Rule;
@@ -22,6 +24,7 @@ use crate::refusal::Refusal;
 use crate::requirement::Found;
 use crate::schedule::Need;
 use crate::source::{Accepted, Kind};
+use crate::waiting::Awaited;
 
 /// What came of a request's credentials.
 pub enum Judgement {
@@ -29,10 +32,10 @@ pub enum Judgement {
     Accept(Vec<Rc<Accepted>>),
     /// Not good enough.
     Refuse(Refusal),
-    /// Keys of this source are on their way; the refusal is for who does not wait for them.
+    /// The answer is on its way; the refusal is for who does not wait for it.
     Wait {
-        /// Index of the source.
-        source: usize,
+        /// What to wait for.
+        awaited: Awaited,
         /// For who does not wait.
         otherwise: Refusal,
     },
@@ -46,9 +49,9 @@ enum Failure {
         source: usize,
         need: Need,
     },
-    /// They are on their way.
+    /// What decides is on its way.
     Pending {
-        source: usize,
+        awaited: Awaited,
         otherwise: Refusal,
     },
 }
@@ -70,7 +73,7 @@ impl JwtAuth {
             Ok(accepted) => Judgement::Accept(accepted),
             Err(Failure::Refused(refusal)) => Judgement::Refuse(refusal),
             Err(Failure::Keys { need, .. }) => Judgement::Refuse(refusal_for(need, 1)),
-            Err(Failure::Pending { source, otherwise }) => Judgement::Wait { source, otherwise },
+            Err(Failure::Pending { awaited, otherwise }) => Judgement::Wait { awaited, otherwise },
         }
     }
 
@@ -163,6 +166,12 @@ impl JwtAuth {
         {
             return Ok(keys.judge(found.credential.value, now)?);
         }
+        if is_opaque(found.credential.value)
+            && let Some(index) = found.sources.iter().find(|index| self.introspector(**index).is_some())
+        {
+            let accepted = self.introspect(*index, found.credential.value, host, now)?;
+            return self.judge_source(accepted, found, host, now);
+        }
         let accepted = match self.recall(found.credential.value, now) {
             Some(judged) => judged?,
             None => match self.verify(found.credential.value, host, now) {
@@ -172,6 +181,17 @@ impl JwtAuth {
                 judged => judged?,
             },
         };
+        self.judge_source(accepted, found, host, now)
+    }
+
+    /// Whether the token's source may vouch here, and does so still.
+    fn judge_source(
+        &self,
+        accepted: Rc<Accepted>,
+        found: &Found<'_>,
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<Rc<Accepted>, Failure> {
         // Also for a token that was remembered: a rule may not take every provider, and each has its own clients.
         if !found.sources.contains(&accepted.source) {
             return Err(Refusal::ProviderNotAccepted.into());
@@ -183,6 +203,42 @@ impl JwtAuth {
             revocations.check(&accepted.identity, host, now)?;
         }
         Ok(accepted)
+    }
+
+    /// What the issuer said of an opaque token, or will say.
+    fn introspect(
+        &self,
+        index: usize,
+        token: &[u8],
+        host: &dyn Host,
+        now: UnixTime,
+    ) -> Result<Rc<Accepted>, Failure> {
+        match self.introspector(index).map(|introspector| introspector.judge(token, host, now)) {
+            Some(Introspected::Known(accepted)) => Ok(accepted),
+            Some(Introspected::Pending(call)) => {
+                let otherwise = Refusal::IntrospectionUnavailable { retry_after: 1 };
+                Err(Failure::Pending { awaited: Awaited::Introspection { source: index, call }, otherwise })
+            }
+            Some(Introspected::Refused(refusal)) => Err(refusal.into()),
+            None => Err(Rejection::Malformed.into()),
+        }
+    }
+
+    /// Judges the claims that an issuer gives for an active token, as those of a signed one.
+    pub(crate) fn accept_claims(
+        &self,
+        index: usize,
+        mut claims: Map<String, Value>,
+        now: UnixTime,
+    ) -> Result<Accepted, Refusal> {
+        let source = self.policy.sources().get(index).ok_or(Rejection::UnknownIssuer)?;
+        let provider = source.provider().ok_or(Rejection::UnknownIssuer)?;
+        let issuer = claims.entry("iss").or_insert_with(|| provider.tokens.issuer.as_str().into());
+        if issuer.as_str() != Some(provider.tokens.issuer.as_str()) {
+            return Err(Rejection::UnknownIssuer.into());
+        }
+        let validity = provider.tokens.check(&claims, now)?;
+        Ok(source.outputs.accept(index, provider.identity(claims)?, Some(validity))?)
     }
 
     /// A token that was verified before, judged by the clock and the keys of now.
@@ -228,13 +284,21 @@ impl JwtAuth {
     ) -> Result<Rc<Accepted>, Failure> {
         let wanted = self.keys.get(index).and_then(Option::as_ref).map(|source| source.want(need, host, now));
         match wanted {
-            Some(Wanted::Pending) => Err(Failure::Pending { source: index, otherwise: refusal_for(need, 1) }),
+            Some(Wanted::Pending) => {
+                let awaited = Awaited::Keys { source: index };
+                Err(Failure::Pending { awaited, otherwise: refusal_for(need, 1) })
+            }
             Some(Wanted::NotNow { retry_after }) => Err(refusal_for(need, retry_after).into()),
             // Keys there are now; whether this token names one of them is another question than before.
             Some(Wanted::Changed) => self.verify(token, host, now),
             None => Err(refusal_for(need, 1).into()),
         }
     }
+}
+
+/// Whether a token has neither the form of a JWS nor that of a JWE, three or five parts (RFC 7516 section 9).
+fn is_opaque(token: &[u8]) -> bool {
+    !matches!(token.iter().filter(|byte| **byte == b'.').count(), 2 | 4)
 }
 
 fn refusal_for(need: Need, retry_after: u64) -> Refusal {

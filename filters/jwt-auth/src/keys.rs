@@ -16,10 +16,11 @@ pub type KeySource = Fetched<KeySet>;
 pub fn of(source: &Source) -> Option<KeySource> {
     let provider = source.provider()?;
     let algorithms = provider.tokens.algorithms.clone();
-    Some(match &provider.keys {
-        Keys::Inline(keys) => KeySource::inline(&source.name, algorithms, keys.clone()),
-        Keys::Remote(remote) => KeySource::remote(&source.name, algorithms, remote.clone()),
-    })
+    match &provider.keys {
+        Keys::Inline(keys) => Some(KeySource::inline(&source.name, algorithms, keys.clone())),
+        Keys::Remote(remote) => Some(KeySource::remote(&source.name, algorithms, remote.clone())),
+        Keys::Introspection(_) => None,
+    }
 }
 
 impl Document for KeySet {

@@ -31,6 +31,7 @@ pub mod discovery;
 pub mod fetched;
 pub mod filter;
 pub mod identity;
+pub mod introspection;
 pub mod judge;
 pub mod keys;
 pub mod meters;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_core::UnixTime;
 use portcullis_core::config::{self, ConfigError};
 use portcullis_core::verdict::OnError;
 use portcullis_host::{CallId, Filter, Host, HttpAnswer, Level, Plugin};
@@ -13,9 +14,11 @@ use crate::config::Config;
 use crate::defaults;
 use crate::fetched::Fetched;
 use crate::filter::JwtFilter;
+use crate::introspection::Introspector;
 use crate::keys::{self, KeySource};
 use crate::native::{FUNCTION, NativeVerifier, Supported};
 use crate::policy::Policy;
+use crate::provider::Keys;
 use crate::revocation::{self, RevocationList, Revocations};
 use crate::source::{Accepted, Source};
 
@@ -30,6 +33,7 @@ pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>
     let policy = Policy::new(config::load::<Config>(configuration)?, seed, host)?;
     Ok(Rc::new(JwtAuth {
         keys: policy.sources().iter().map(keys::of).collect(),
+        introspectors: policy.sources().iter().map(|source| introspector(source, entries, seed)).collect(),
         revocations: policy.sources().iter().map(revocations).collect(),
         policy,
         cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
@@ -44,6 +48,8 @@ pub struct JwtAuth {
     pub(crate) policy: Policy,
     /// Keys in the order of the sources; none for a source without.
     pub(crate) keys: Vec<Option<KeySource>>,
+    /// Who asks about opaque tokens, in the order of the sources.
+    introspectors: Vec<Option<Introspector>>,
     /// Tokens that were taken back, in the order of the sources.
     pub(crate) revocations: Vec<Option<Revocations>>,
     /// Tokens that were verified, with the generation of the keys that did.
@@ -59,7 +65,24 @@ fn revocations(source: &Source) -> Option<Revocations> {
     Some(Revocations::new(&source.name, policy))
 }
 
+fn introspector(source: &Source, entries: usize, seed: [u8; 16]) -> Option<Introspector> {
+    match &source.provider()?.keys {
+        Keys::Introspection(policy) => Some(Introspector::new(policy.clone(), entries, seed)),
+        Keys::Inline(_) | Keys::Remote(_) => None,
+    }
+}
+
 impl JwtAuth {
+    /// When the fetch of a source's keys began that is in flight.
+    pub(crate) fn fetching_since(&self, source: usize, now: UnixTime) -> Option<UnixTime> {
+        self.keys.get(source)?.as_ref()?.fetching_since(now)
+    }
+
+    /// Who asks about the opaque tokens of a source.
+    pub(crate) fn introspector(&self, source: usize) -> Option<&Introspector> {
+        self.introspectors.get(source)?.as_ref()
+    }
+
     fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         self.keys.iter().flatten()
     }
@@ -89,10 +112,14 @@ impl Plugin for JwtAuth {
         }
         self.key_sources().for_each(|source| source.start(host));
         self.lists().for_each(|list| list.start(host));
+        self.introspectors.iter().flatten().for_each(|introspector| introspector.start(host));
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        let fetches = self.key_sources().any(KeySource::is_remote) || self.lists().next().is_some();
+        // Requests that wait for an answer that never comes go on at a tick.
+        let fetches = self.key_sources().any(KeySource::is_remote)
+            || self.lists().next().is_some()
+            || self.introspectors.iter().any(Option::is_some);
         fetches.then_some(defaults::TICK)
     }
 
@@ -116,6 +143,12 @@ impl Plugin for JwtAuth {
             Ok(now) => {
                 self.key_sources().for_each(|source| source.answered(id, answer, host, now));
                 self.lists().for_each(|list| list.answered(id, answer, host, now));
+                for (index, introspector) in self.introspectors.iter().enumerate() {
+                    if let Some(introspector) = introspector {
+                        introspector
+                            .answered(id, answer, host, now, |claims| self.accept_claims(index, claims, now));
+                    }
+                }
             }
             Err(error) => host.log(Level::Error, &format!("answer not taken: {error}")),
         }

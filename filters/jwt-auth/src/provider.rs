@@ -10,7 +10,8 @@ use portcullis_jose::claims::FOREIGN_CLAIMS;
 use portcullis_jose::{Algorithm, KeySet, MediaTypes, Rejection, SharedSecret, TokenPolicy, profile};
 use serde_json::{Map, Value};
 
-use crate::config::{JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
+use crate::config::{IntrospectionConfig, JwksConfig, Profile, ProviderConfig, SharedSecretConfig};
+use crate::introspection::IntrospectionPolicy;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::revocation::RevocationPolicy;
@@ -40,6 +41,8 @@ pub enum Keys {
     Inline(Rc<KeySet>),
     /// To be fetched.
     Remote(Remote),
+    /// Nowhere: the issuer is asked about its tokens.
+    Introspection(IntrospectionPolicy),
 }
 
 impl Provider {
@@ -95,8 +98,14 @@ impl Provider {
             return Err(ConfigError::new("issuer", "expected a text, found nothing"));
         }
         check_audiences(&config)?;
-        let (keys, algorithms) =
-            keys(&config.issuer, config.jwks, config.algorithms, config.shared_secrets, host)?;
+        let (keys, algorithms) = keys(
+            &config.issuer,
+            config.jwks,
+            config.algorithms,
+            config.shared_secrets,
+            config.introspection,
+            host,
+        )?;
         let media_types = media_types(config.profile, config.types)?;
         let mut required_claims = config.required_claims;
         if config.profile == Some(Profile::Rfc9068) {
@@ -170,12 +179,21 @@ fn keys(
     jwks: Option<JwksConfig>,
     algorithms: Option<Vec<Algorithm>>,
     secrets: Vec<SharedSecretConfig>,
+    introspection: Option<IntrospectionConfig>,
     host: &dyn Host,
 ) -> Result<(Keys, Vec<Algorithm>), ConfigError> {
+    let found = usize::from(jwks.is_some())
+        .saturating_add(usize::from(!secrets.is_empty()))
+        .saturating_add(usize::from(introspection.is_some()));
+    if found != 1 {
+        let problem = format!("expected one of `jwks`, `shared_secrets` and `introspection`, found {found}");
+        return Err(ConfigError::new("jwks", problem));
+    }
+    if let Some(config) = introspection {
+        let policy = IntrospectionPolicy::new(config, host).map_err(|error| error.under("introspection"))?;
+        return Ok((Keys::Introspection(policy), Vec::new()));
+    }
     let Some(jwks) = jwks else {
-        if secrets.is_empty() {
-            return Err(ConfigError::new("jwks", "expected `jwks` or `shared_secrets`, found neither"));
-        }
         if algorithms.is_some() {
             return Err(ConfigError::new(
                 "algorithms",
@@ -184,9 +202,6 @@ fn keys(
         }
         return shared_secrets(secrets, host);
     };
-    if !secrets.is_empty() {
-        return Err(ConfigError::new("shared_secrets", "expected `jwks` or `shared_secrets`, found both"));
-    }
     let algorithms = algorithms.unwrap_or_else(defaults::algorithms);
     if algorithms.is_empty() {
         return Err(ConfigError::new("algorithms", "expected at least one algorithm, found none"));

@@ -37,6 +37,13 @@ pub enum Refusal {
     NotRevocable,
     /// The list of tokens that were taken back is not to be had.
     RevocationUnavailable,
+    /// The issuer says that the token is not active.
+    Inactive,
+    /// The issuer can't be asked about the token.
+    IntrospectionUnavailable {
+        /// When it may be asked again, in seconds; at least 1.
+        retry_after: u64,
+    },
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// When the next fetch is due, in seconds; at least 1.
@@ -104,6 +111,8 @@ impl Refusal {
             Self::Revoked => "jwt.revoked",
             Self::NotRevocable => "jwt.not_revocable",
             Self::RevocationUnavailable => "jwt.revocation_unavailable",
+            Self::Inactive => "jwt.inactive",
+            Self::IntrospectionUnavailable { .. } => "jwt.introspection_unavailable",
             Self::NoClock => "jwt.clock_unavailable",
             Self::Token(Rejection::Malformed) => "jwt.malformed",
             Self::Token(Rejection::Encrypted) => "jwt.encrypted",
@@ -135,6 +144,7 @@ impl Refusal {
             | Self::ApiKeyUnknown
             | Self::ApiKeyExpired
             | Self::Revoked
+            | Self::Inactive
             | Self::NotRevocable => Kind::InvalidToken,
             Self::Binding(refusal) => match refusal.client_error() {
                 ClientError::InvalidToken => Kind::InvalidToken,
@@ -145,7 +155,10 @@ impl Refusal {
             Self::InsufficientAuthentication => Kind::InsufficientAuthentication,
             Self::InsufficientScope => Kind::InsufficientScope,
             Self::ClientNotAllowed | Self::ClaimNotAccepted => Kind::Forbidden,
-            Self::KeysUnavailable { .. } | Self::RevocationUnavailable | Self::NoClock => Kind::Unavailable,
+            Self::KeysUnavailable { .. }
+            | Self::IntrospectionUnavailable { .. }
+            | Self::RevocationUnavailable
+            | Self::NoClock => Kind::Unavailable,
         }
     }
 
@@ -156,7 +169,7 @@ impl Refusal {
         let reason = self.reason();
         match self.kind() {
             Kind::Unavailable => match self {
-                Self::KeysUnavailable { retry_after } => {
+                Self::KeysUnavailable { retry_after } | Self::IntrospectionUnavailable { retry_after } => {
                     Denial::unavailable(reason).with_header("retry-after", retry_after.to_string())
                 }
                 Self::RevocationUnavailable => Denial::unavailable(reason).with_header("retry-after", "1"),

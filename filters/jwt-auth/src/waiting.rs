@@ -1,8 +1,9 @@
-//! Requests that wait for keys, in bounded number.
+//! Requests that wait for keys, or for what an issuer says of a token, in bounded number.
 
 use std::rc::Rc;
 
 use portcullis_core::UnixTime;
+use portcullis_host::CallId;
 
 use crate::defaults;
 use crate::plugin::JwtAuth;
@@ -10,30 +11,61 @@ use crate::plugin::JwtAuth;
 /// A place among the requests that wait; free again when it is dropped.
 pub struct Place {
     plugin: Rc<JwtAuth>,
-    source: usize,
-    /// When the fetch that it waits for began.
-    fetch: UnixTime,
+    awaited: Awaited,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The fetch of a source's keys that is in flight.
+    Keys {
+        /// Index of the source.
+        source: usize,
+    },
+    /// What the issuer says of a token.
+    Introspection {
+        /// Index of the source.
+        source: usize,
+        /// The call that asks.
+        call: CallId,
+    },
+    /// The fetch of a source's keys that began at this time.
+    Fetch {
+        /// Index of the source.
+        source: usize,
+        /// When it began.
+        since: UnixTime,
+    },
 }
 
 impl Place {
-    /// Takes a place for the fetch of a source that is in flight; none when there is no such fetch, or no place.
+    /// Takes a place; none when there is nothing to wait for, or no place.
     #[must_use]
-    pub fn take(plugin: &Rc<JwtAuth>, source: usize, now: UnixTime) -> Option<Self> {
-        let fetch = plugin.keys.get(source)?.as_ref()?.fetching_since(now)?;
+    pub fn take(plugin: &Rc<JwtAuth>, awaited: Awaited, now: UnixTime) -> Option<Self> {
+        let awaited = match awaited {
+            Awaited::Keys { source } => Awaited::Fetch { source, since: plugin.fetching_since(source, now)? },
+            awaited => awaited,
+        };
         let taken = plugin.waiting.get();
         if taken >= defaults::MAX_WAITING {
             return None;
         }
         plugin.waiting.set(taken.saturating_add(1));
-        Some(Self { plugin: Rc::clone(plugin), source, fetch })
+        Some(Self { plugin: Rc::clone(plugin), awaited })
     }
 
-    /// Whether that fetch is still in flight. Another one that followed it at once is not waited for: each has its
-    /// deadline, and a provider that hangs would hold a request for all of them.
+    /// Whether it is still to come. Another fetch that followed at once is not waited for: each has its deadline, and a
+    /// provider that hangs would hold a request for all of them.
     #[must_use]
     pub fn may_hope(&self, now: UnixTime) -> bool {
-        let source = self.plugin.keys.get(self.source).and_then(Option::as_ref);
-        source.and_then(|source| source.fetching_since(now)) == Some(self.fetch)
+        match self.awaited {
+            Awaited::Keys { .. } => false,
+            Awaited::Fetch { source, since } => self.plugin.fetching_since(source, now) == Some(since),
+            Awaited::Introspection { source, call } => self
+                .plugin
+                .introspector(source)
+                .is_some_and(|introspector| introspector.is_pending(call, now)),
+        }
     }
 }
 

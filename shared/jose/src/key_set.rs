@@ -80,7 +80,7 @@ impl KeySet {
         }
         let (keys, duplicates) = without_duplicates(usable);
         skipped.extend(duplicates.into_iter().map(|index| (index, KeyProblem::Duplicate)));
-        skipped.sort_by_key(|(index, _)| *index);
+        skipped.sort_unstable_by_key(|(index, _)| *index);
         if keys.is_empty() {
             return Err(skipped
                 .first()

@@ -25,12 +25,15 @@ pub struct ProviderConfig {
     /// The only algorithms that are accepted. A key without `alg` serves the first one that fits its type.
     #[serde(default)]
     pub algorithms: Option<Vec<Algorithm>>,
-    /// Where the keys are; or `shared_secrets`, never both.
+    /// Where the keys are; or `shared_secrets`, or `introspection`: exactly one.
     #[serde(default)]
     pub jwks: Option<JwksConfig>,
     /// Secrets that this issuer shares with the filter (HS256, HS384, HS512).
     #[serde(default)]
     pub shared_secrets: Vec<SharedSecretConfig>,
+    /// Asks the issuer about opaque tokens, in place of `jwks`.
+    #[serde(default)]
+    pub introspection: Option<super::IntrospectionConfig>,
     /// Where its tokens are: `authorization` by default.
     #[serde(default = "defaults::from")]
     pub from: Vec<LocationConfig>,

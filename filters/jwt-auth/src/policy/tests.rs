@@ -115,10 +115,13 @@ fn mistakes_are_named_by_their_path() {
         (with("algorithms", json!([])), "providers[0].algorithms: expected at least one algorithm"),
         (with("algorithms", json!(["none"])), "providers[0].algorithms[0]: "),
         (with("algorithms", json!(["HS256"])), "providers[0].algorithms[0]: "),
-        (with("jwks", json!(null)), "providers[0].jwks: expected `jwks` or `shared_secrets`, found neither"),
+        (
+            with("jwks", json!(null)),
+            "providers[0].jwks: expected one of `jwks`, `shared_secrets` and `introspection`, found 0",
+        ),
         (
             with("shared_secrets", json!([{"algorithm": "HS256", "secret": {"env": "SECRET"}}])),
-            "providers[0].shared_secrets: expected `jwks` or `shared_secrets`, found both",
+            "providers[0].jwks: expected one of `jwks`, `shared_secrets` and `introspection`, found 2",
         ),
         (
             secrets(json!([{"algorithm": "HS256", "secret": {"env": "NONE"}}])),

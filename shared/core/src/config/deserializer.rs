@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess,
     Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
@@ -92,15 +92,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 (None, None, number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Array(values) => {
-                let mut places = Places { values: values.iter(), next: 0 };
-                let read = visitor.visit_seq(&mut places)?;
-                if places.values.len() == 0 {
-                    return Ok(read);
-                }
-                // A type of fixed length would leave the rest unread.
-                Err(Mistake::invalid_length(values.len(), &"fewer elements"))
-            }
+            Value::Array(values) => Places::read(values, visitor),
             Value::Object(members) => visitor.visit_map(Members { members: members.iter(), value: None }),
         }
     }
@@ -117,6 +109,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor.visit_newtype_struct(self)
     }
 
+    // What a type can't be is refused here, for all types in one place: each visitor for everything would be several
+    // times the code.
+
     /// Members have names: a list in their order is not taken for them.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
@@ -124,10 +119,50 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.0 {
-            Value::Object(_) => self.deserialize_any(visitor),
-            other => Err(Mistake::invalid_type(unexpected(other), &visitor)),
+            Value::Object(members) => visitor.visit_map(Members { members: members.iter(), value: None }),
+            other => Err(invalid_type(other, &visitor)),
         }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0 {
+            Value::Array(values) => Places::read(values, visitor),
+            other => Err(invalid_type(other, &visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0 {
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            other => Err(invalid_type(other, &visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0 {
+            Value::Bool(flag) => visitor.visit_bool(*flag),
+            other => Err(invalid_type(other, &visitor)),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0.as_u64() {
+            Some(number) => visitor.visit_u64(number),
+            None => Err(invalid_type(self.0, &visitor)),
+        }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        self.deserialize_u64(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -139,14 +174,18 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         match self.0 {
             Value::String(name) => visitor.visit_enum(Variant { name, value: None }),
             Value::Object(members) => visitor.visit_enum(Variant::of(members)?),
-            other => Err(Mistake::invalid_type(unexpected(other), &"string or map")),
+            other => Err(invalid_type(other, &"string or map")),
         }
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+        ignored_any
     }
+}
+
+fn invalid_type(found: &Value, expected: &dyn Expected) -> Mistake {
+    Mistake::invalid_type(unexpected(found), expected)
 }
 
 fn unexpected(value: &Value) -> Unexpected<'_> {
@@ -167,6 +206,18 @@ fn unexpected(value: &Value) -> Unexpected<'_> {
 struct Places<'de> {
     values: std::slice::Iter<'de, Value>,
     next: usize,
+}
+
+impl<'de> Places<'de> {
+    fn read<V: Visitor<'de>>(values: &'de [Value], visitor: V) -> Result<V::Value, Mistake> {
+        let mut places = Self { values: values.iter(), next: 0 };
+        let read = visitor.visit_seq(&mut places)?;
+        if places.values.len() == 0 {
+            return Ok(read);
+        }
+        // A type of fixed length would leave the rest unread.
+        Err(Mistake::invalid_length(values.len(), &"fewer elements"))
+    }
 }
 
 impl<'de> SeqAccess<'de> for Places<'de> {
