@@ -301,7 +301,7 @@ mod tests {
             ),
             (
                 json!("{\"openapi\": \"3.0.0\", \"openapi\": 1}"),
-                Err("document: duplicate member name in JSON at byte 29"),
+                Err("document: duplicate member name in JSON at byte 21"),
             ),
             (json!("openapi: 3.0.0"), Err("document: not valid JSON at byte 0")),
         ] {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{json, redact};
 
-use deserializer::Reader;
+pub(crate) use deserializer::Reader;
 pub use units::{ByteSize, Secret, SecretRef, TimeSpan};
 
 /// A mistake in a configuration, for the operator: `providers[0].leeway: expected 0s to 300s, found 900s`.
@@ -163,12 +163,12 @@ mod tests {
             (
                 "a duplicate field",
                 r#"{"count": 1, "count": 2}"#,
-                "configuration: duplicate member name in JSON at byte 19",
+                "configuration: duplicate member name in JSON at byte 13",
             ),
             (
                 "a duplicate that no field would show",
                 r#"{"x": {"y": 1, "\u0079": 2}}"#,
-                "configuration: duplicate member name in JSON at byte 22",
+                "configuration: duplicate member name in JSON at byte 15",
             ),
             (
                 "a string for a number",

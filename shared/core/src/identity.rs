@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::{config, json};
+
 /// A verified identity. Filters make one only from a credential that they have checked; nothing in it comes from
 /// headers that a client can write.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,7 +54,8 @@ impl Identity {
     /// Reads the value of [`Identity::PROPERTY`]; none for anything else.
     #[must_use]
     pub fn from_property(property: &[u8]) -> Option<Self> {
-        serde_json::from_slice(property).ok()
+        let value = json::parse(property, json::Limits::default()).ok()?;
+        Self::deserialize(config::Reader(&value)).ok()
     }
 
     /// Has these published, as far as they are not empty.

@@ -71,6 +71,7 @@ impl VerificationKey {
     ///
     /// # Errors
     /// The first [`KeyProblem`] that is found.
+    #[cold]
     pub fn from_jwk(jwk: &Value, allowed: &[Algorithm]) -> Result<Self, KeyProblem> {
         let members = jwk.as_object().ok_or(KeyProblem::Malformed)?;
         let key_type = text(members, "kty")?.ok_or(KeyProblem::Malformed)?;
@@ -191,6 +192,8 @@ fn number(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyProble
 }
 
 /// RFC 7518 section 6.3.1. Its Base64urlUInt has no leading zero bytes.
+#[cold]
+#[inline(never)]
 fn rsa_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
     let modulus = number(members, "n")?;
     let exponent = number(members, "e")?;
@@ -234,12 +237,16 @@ fn public_key_type(key_type: &str, members: &Map<String, Value>) -> Result<KeyTy
     }
 }
 
+#[cold]
+#[inline(never)]
 fn p256_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
     let point = point(members, 32)?;
     let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyProblem::InvalidPoint)?;
     Ok((Material::P256(Box::new(key)), der::p256_public_key(&point)))
 }
 
+#[cold]
+#[inline(never)]
 fn p384_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
     let point = point(members, 48)?;
     let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyProblem::InvalidPoint)?;
@@ -257,6 +264,8 @@ fn point(members: &Map<String, Value>, size: usize) -> Result<Vec<u8>, KeyProble
 }
 
 /// RFC 8037 section 2. A point of small order would verify signatures that nobody made.
+#[cold]
+#[inline(never)]
 fn ed25519_key(members: &Map<String, Value>) -> Result<(Material, Vec<u8>), KeyProblem> {
     let bytes: [u8; ED25519_BYTES] = number(members, "x")?.try_into().map_err(|_| KeyProblem::Malformed)?;
     let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| KeyProblem::InvalidPoint)?;

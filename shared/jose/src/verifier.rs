@@ -19,6 +19,9 @@ pub trait SignatureVerifier {
 pub struct SoftwareVerifier;
 
 impl SignatureVerifier for SoftwareVerifier {
+    // Cold, as are the readers of keys: most proxies verify natively, and what is cold is built small.
+    #[cold]
+    #[inline(never)]
     fn is_valid(&self, key: &VerificationKey, message: &[u8], signature: &[u8]) -> bool {
         match key.material() {
             Material::Rsa(rsa) => is_valid_rsa(rsa, key.algorithm(), message, signature),
@@ -34,6 +37,8 @@ impl SignatureVerifier for SoftwareVerifier {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn is_valid_rsa(key: &rsa::PublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
     let is_pss = matches!(algorithm, Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512);
     let verified = match (is_pss, algorithm.hash()) {
