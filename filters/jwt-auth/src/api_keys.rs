@@ -1,6 +1,6 @@
 //! Keys that programs were given: found by their hash, in a time that tells nothing about those that are stored.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use portcullis_core::{ConfigError, Identity, UnixTime, constant_time};
@@ -22,7 +22,7 @@ const MAX_LENGTH: usize = 1024;
 #[derive(Debug)]
 pub struct ApiKeys {
     seed: [u8; 16],
-    keys: HashMap<Tag, Key>,
+    keys: BTreeMap<Tag, Key>,
 }
 
 /// SHA-256 of a secret seed and a key's hash: where a look-up ends early depends on the seed, not on stored hashes.
@@ -51,7 +51,7 @@ impl ApiKeys {
         }
         let issuer = format!("api-keys:{}", config.name);
         let mut ids = BTreeSet::new();
-        let mut keys = HashMap::new();
+        let mut keys = BTreeMap::new();
         for (i, key) in config.keys.into_iter().enumerate() {
             let path = |member: &str| format!("keys[{i}].{member}");
             if key.id.is_empty() || !ids.insert(key.id.clone()) {

@@ -64,11 +64,11 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preflight {
-    /// It needs no credential: a browser can't send one with it.
-    #[default]
-    Pass,
     /// It is a request like any other.
+    #[default]
     Check,
+    /// It needs no credential: a browser can't send one with it, so an API for other sites' pages needs this.
+    Pass,
 }
 
 /// Where a credential is.

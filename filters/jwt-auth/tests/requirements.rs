@@ -229,20 +229,21 @@ fn each_rule_says_which_credentials_it_takes() {
     assert_eq!(challenge.single(b"www-authenticate"), Ok(Some(&expected[..])));
 }
 
+// covers: ENV-PROTO-13
 #[test]
-fn a_preflight_passes_unless_it_shall_be_checked() {
+fn a_preflight_passes_where_the_operator_says_so() {
     let preflight = [("origin", "https://shop.test"), ("access-control-request-method", "PUT")];
     let options = |proxy: &FakeProxy, fields: &[(&str, &str)]| {
         let head = [(":method", "OPTIONS"), (":path", "/orders"), (":authority", "api.test")];
         proxy.get(&[&head[..], fields].concat()).status()
     };
-    let proxy = start(&json!({"providers": [provider()]}));
+    let proxy = start(&json!({"providers": [provider()], "cors_preflight": "pass"}));
     assert_eq!(options(&proxy, &preflight), 200);
     assert_eq!(options(&proxy, &preflight[..1]), 401, "no preflight");
     assert_eq!(options(&proxy, &[]), 401, "no preflight");
     assert_eq!(options(&proxy, &[preflight[0], preflight[0], preflight[1]]), 401, "two origins");
     assert_eq!(send(&proxy, "/orders", &preflight).status(), 401, "GET is none");
-    let proxy = start(&json!({"providers": [provider()], "cors_preflight": "check"}));
+    let proxy = start(&json!({"providers": [provider()]}));
     assert_eq!(options(&proxy, &preflight), 401);
 }
 

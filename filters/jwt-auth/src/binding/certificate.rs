@@ -4,7 +4,7 @@ use portcullis_core::Identity;
 use portcullis_core::dns_pattern::DnsPattern;
 use portcullis_core::spiffe::{SpiffeId, SpiffePattern};
 use portcullis_host::Host;
-use serde_json::json;
+use serde_json::Value;
 
 use super::BindingRefusal;
 use super::connection;
@@ -62,7 +62,7 @@ impl ClientCertificates {
 
 fn identity(issuer: String, subject: String) -> Identity {
     let claims = [("iss", &issuer), ("sub", &subject)];
-    let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))).collect();
     Identity { issuer, subject, claims, ..Identity::default() }
 }
 

@@ -65,8 +65,7 @@ impl MarkingSecret {
             mac.update(part);
         }
         let whole: [u8; 32] = mac.finalize().into_bytes().into();
-        let (first, _) = whole.split_at(16);
-        first.try_into().unwrap_or_default()
+        whole.first_chunk().copied().unwrap_or_default()
     }
 }
 
