@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use portcullis_core::{Request, UnixTime};
-use portcullis_host::Host;
+use portcullis_host::{Host, Level};
 use portcullis_jose::{Rejection, UnverifiedToken};
 use serde_json::{Map, Value};
 
@@ -65,9 +65,17 @@ impl<R: Into<Refusal>> From<R> for Failure {
 impl JwtAuth {
     /// Judges a request by a rule that needs credentials.
     pub fn judge(&self, request: &Request, rule: &Rule, host: &dyn Host) -> Judgement {
-        let now = host.now().ok().filter(|now| *now >= defaults::EARLIEST);
-        let Some(now) = now else {
-            return Judgement::Refuse(Refusal::NoClock);
+        // Only who judges a credential needs the time: without one a request is refused by every clock.
+        let now = match host.now() {
+            Ok(now) if now >= defaults::EARLIEST => Ok(now),
+            Ok(_) => {
+                host.log(
+                    Level::Error,
+                    "the proxy's clock shows a time before this release; every token is refused",
+                );
+                Err(Refusal::WrongClock)
+            }
+            Err(_) => Err(Refusal::NoClock),
         };
         match self.accept(request, rule, host, now) {
             Ok(accepted) => Judgement::Accept(accepted),
@@ -82,14 +90,15 @@ impl JwtAuth {
         request: &Request,
         rule: &Rule,
         host: &dyn Host,
-        now: UnixTime,
+        now: Result<UnixTime, Refusal>,
     ) -> Result<Vec<Rc<Accepted>>, Failure> {
         let mut accepted = Vec::new();
         let mut tokens = Vec::new();
         for group in rule.require.groups() {
             let found = match group.find(request)? {
                 Some(found) => {
-                    tokens.push((accepted.len(), found.credential));
+                    let now = now?;
+                    tokens.push((accepted.len(), found.credential, now));
                     self.judge_credential(&found, host, now)?
                 }
                 None => match self.judge_certificate(group.certificates(), host)? {
@@ -101,7 +110,7 @@ impl JwtAuth {
             accepted.push(found);
         }
         // A proof is used up by judging it: only when nothing is left to wait for.
-        for (place, credential) in tokens {
+        for (place, credential, now) in tokens {
             if let Some(accepted) = accepted.get(place) {
                 self.judge_binding(accepted, credential, request, host, now)?;
             }
@@ -109,7 +118,9 @@ impl JwtAuth {
         // The first credential says who the caller is; the rule's conditions are about it.
         if let Some(first) = accepted.first() {
             let leeway = self.policy.provider(first.source).map_or(0, |provider| provider.tokens.leeway);
-            rule.conditions.check(&first.identity, leeway, now)?;
+            if !rule.conditions.is_empty() {
+                rule.conditions.check(&first.identity, leeway, now?)?;
+            }
         }
         Ok(accepted)
     }

@@ -49,8 +49,10 @@ pub enum Refusal {
         /// When the next fetch is due, in seconds; at least 1.
         retry_after: u64,
     },
-    /// The proxy has no clock, or one that can't be right, so no token can be judged.
+    /// The proxy has no clock, so no token can be judged.
     NoClock,
+    /// The proxy's clock can't be right: by it every token would be valid for ever, so nothing passes, whatever the mode.
+    WrongClock,
 }
 
 impl From<Rejection> for Refusal {
@@ -114,6 +116,7 @@ impl Refusal {
             Self::Inactive => "jwt.inactive",
             Self::IntrospectionUnavailable { .. } => "jwt.introspection_unavailable",
             Self::NoClock => "jwt.clock_unavailable",
+            Self::WrongClock => "jwt.clock_wrong",
             Self::Token(Rejection::Malformed) => "jwt.malformed",
             Self::Token(Rejection::Encrypted) => "jwt.encrypted",
             Self::Token(Rejection::AlgorithmNotAllowed) => "jwt.algorithm_not_allowed",
@@ -132,7 +135,7 @@ impl Refusal {
     /// Whether it says nothing about the request, but that it can't be judged.
     #[must_use]
     pub const fn is_unavailable(self) -> bool {
-        matches!(self.kind(), Kind::Unavailable)
+        matches!(self.kind(), Kind::Unavailable) && !matches!(self, Self::WrongClock)
     }
 
     const fn kind(self) -> Kind {
@@ -158,7 +161,8 @@ impl Refusal {
             Self::KeysUnavailable { .. }
             | Self::IntrospectionUnavailable { .. }
             | Self::RevocationUnavailable
-            | Self::NoClock => Kind::Unavailable,
+            | Self::NoClock
+            | Self::WrongClock => Kind::Unavailable,
         }
     }
 

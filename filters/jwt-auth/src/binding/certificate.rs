@@ -62,7 +62,8 @@ impl ClientCertificates {
 
 fn identity(issuer: String, subject: String) -> Identity {
     let claims = [("iss", &issuer), ("sub", &subject)];
-    let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))).collect();
+    let claims =
+        claims.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))).collect();
     Identity { issuer, subject, claims, ..Identity::default() }
 }
 
