@@ -224,6 +224,7 @@ mod tests {
         assert_ne!(hash("2001:db8:0::1"), hash("2001:db8:1::1"));
     }
 
+    // covers: JWT-CLM-12, JWT-LOC-10
     #[test]
     fn a_claim_is_verified_and_belongs_to_its_issuer() {
         let key = key(&[KeyPart::Claim("sub".to_owned())], Missing::LimitTogether);
