@@ -15,7 +15,7 @@ pub const FUNCTION: &str = "verify_signature";
 /// The one answer that means yes: field 1, true. Everything else means no.
 const VALID: [u8; 2] = [0x08, 0x01];
 
-/// The algorithms that the proxy verifies rightly, as bits in the order of [`NATIVE`].
+/// The algorithms that the proxy verifies rightly, as bits in the order of the vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Supported(u8);
 

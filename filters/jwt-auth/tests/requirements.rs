@@ -1,6 +1,5 @@
 //! What requests need, and where they carry it: the filter as a whole, on a host without Envoy.
 #![expect(
-    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

@@ -33,7 +33,7 @@ const LEN: usize = 16 * WAYS;
 /// No proof is accepted for longer than this, in seconds: see the bounds of [`super::config`].
 const LONGEST: u64 = config::MAX_AGE.saturating_add(config::MAX_LEEWAY).saturating_add(1);
 
-/// The places of all proofs: `sets` shared values of [`LEN`] bytes, made when first used.
+/// The places of all proofs: `sets` shared values of 512 bytes, made when first used.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayMemory {
     sets: u64,
