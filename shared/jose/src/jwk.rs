@@ -52,6 +52,9 @@ pub struct VerificationKey {
     key_id: Option<String>,
     algorithm: Algorithm,
     material: Material,
+    /// Of its signatures, in bytes: kept, since to count the bits of a modulus in constant time takes as long as
+    /// reading a token.
+    signature_len: usize,
     spki: Vec<u8>,
 }
 
@@ -63,6 +66,17 @@ pub(crate) enum Material {
     P384(Box<p384::ecdsa::VerifyingKey>),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
     Secret(SharedSecret),
+}
+
+impl Material {
+    fn signature_len(&self) -> usize {
+        match self {
+            Self::Rsa(key) => rsa::traits::PublicKeyParts::size(key.as_ref()),
+            Self::P256(_) | Self::Ed25519(_) => 64,
+            Self::P384(_) => 96,
+            Self::Secret(secret) => secret.algorithm().hash().size(),
+        }
+    }
 }
 
 impl VerificationKey {
@@ -98,7 +112,8 @@ impl VerificationKey {
             KeyType::Ed25519 => ed25519_key(members)?,
             KeyType::Symmetric => return Err(KeyProblem::Symmetric),
         };
-        Ok(Self { key_id: key_id.map(str::to_owned), algorithm, material, spki })
+        let signature_len = material.signature_len();
+        Ok(Self { key_id: key_id.map(str::to_owned), algorithm, material, signature_len, spki })
     }
 
     /// `kid`, compared byte for byte.
@@ -116,12 +131,9 @@ impl VerificationKey {
     /// A secret of the configuration.
     #[must_use]
     pub fn from_secret(secret: SharedSecret) -> Self {
-        Self {
-            key_id: secret.key_id().cloned(),
-            algorithm: secret.algorithm(),
-            material: Material::Secret(secret),
-            spki: Vec::new(),
-        }
+        let (key_id, algorithm) = (secret.key_id().cloned(), secret.algorithm());
+        let material = Material::Secret(secret);
+        Self { key_id, algorithm, signature_len: material.signature_len(), material, spki: Vec::new() }
     }
 
     /// DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), for native verifiers; empty for Ed25519 and secrets.
@@ -132,13 +144,8 @@ impl VerificationKey {
 
     /// The exact length of its signatures, in bytes (RFC 8017 section 8.2.2 step 1, RFC 7518 section 3.4).
     #[must_use]
-    pub fn signature_len(&self) -> usize {
-        match &self.material {
-            Material::Rsa(key) => rsa::traits::PublicKeyParts::size(key.as_ref()),
-            Material::P256(_) | Material::Ed25519(_) => 64,
-            Material::P384(_) => 96,
-            Material::Secret(_) => self.algorithm.hash().size(),
-        }
+    pub const fn signature_len(&self) -> usize {
+        self.signature_len
     }
 
     pub(crate) const fn material(&self) -> &Material {
