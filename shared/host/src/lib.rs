@@ -12,6 +12,8 @@
 #![expect(unsafe_code, reason = "the FFI of the proxy-wasm ABI; no other crate has any")]
 
 mod abi;
+#[cfg_attr(not(any(test, target_os = "wasi")), expect(dead_code, reason = "natively the system's is fast"))]
+mod allocator;
 pub mod chain;
 pub mod ctx;
 mod exports;
@@ -24,6 +26,10 @@ mod proxy;
 pub mod runtime;
 pub mod stream;
 pub mod stream_host;
+
+#[cfg(target_os = "wasi")]
+#[global_allocator]
+static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 pub use chain::Chain;
 pub use ctx::{Ctx, Exchange, HeaderEdit};
