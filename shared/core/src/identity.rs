@@ -62,17 +62,26 @@ impl Identity {
     pub fn publish(&mut self, properties: &[Property]) {
         for property in properties {
             let (name, value) = match property {
-                // Strings, lists and claims always serialize; without the property readers take nobody as verified.
-                Property::Identity => (Self::PROPERTY, serde_json::to_string(self).unwrap_or_default()),
-                Property::Sub => ("portcullis.identity.sub", self.subject.clone()),
-                Property::Iss => ("portcullis.identity.iss", self.issuer.clone()),
-                Property::ClientId => ("portcullis.identity.client_id", self.client_id.clone()),
-                Property::Scope => ("portcullis.identity.scope", self.scopes.join(" ")),
-                Property::Roles => ("portcullis.identity.roles", self.roles.join(" ")),
+                Property::Identity => (Self::PROPERTY, self.to_json()),
+                Property::Sub => ("portcullis.identity.sub", self.subject.as_bytes().to_vec()),
+                Property::Iss => ("portcullis.identity.iss", self.issuer.as_bytes().to_vec()),
+                Property::ClientId => ("portcullis.identity.client_id", self.client_id.as_bytes().to_vec()),
+                Property::Scope => ("portcullis.identity.scope", self.scopes.join(" ").into_bytes()),
+                Property::Roles => ("portcullis.identity.roles", self.roles.join(" ").into_bytes()),
             };
             if !value.is_empty() {
-                self.properties.push((name.to_owned(), value.into_bytes()));
+                self.properties.push((name.to_owned(), value));
             }
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        // Room for most, at once.
+        let mut json = Vec::with_capacity(1024);
+        match serde_json::to_writer(&mut json, self) {
+            Ok(()) => json,
+            // Strings, lists and claims always serialize; without the property readers take nobody as verified.
+            Err(_) => Vec::new(),
         }
     }
 

@@ -225,14 +225,9 @@ impl<'a> Parser<'a> {
 
     fn string(&mut self) -> Parsed<String> {
         self.skip(1);
-        let mut out = String::new();
+        // Nearly all strings are one piece.
+        let mut out = self.plain().to_owned();
         loop {
-            let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            let plain = plain.unwrap_or(self.rest.len());
-            let start = self.offset();
-            // Both ends are ASCII, so they are no place within a character.
-            out.push_str(self.text.get(start..start.saturating_add(plain)).unwrap_or_default());
-            self.skip(plain);
             match self.rest.first() {
                 Some(b'"') => {
                     self.skip(1);
@@ -241,10 +236,22 @@ impl<'a> Parser<'a> {
                 Some(b'\\') => {
                     self.skip(1);
                     out.push(self.escape()?);
+                    out.push_str(self.plain());
                 }
                 _ => return Err(self.unexpected()),
             }
         }
+    }
+
+    /// The part of a string that stands for itself.
+    fn plain(&mut self) -> &'a str {
+        let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+        let plain = plain.unwrap_or(self.rest.len());
+        let start = self.offset();
+        // Both ends are ASCII, so they are no place within a character.
+        let text = self.text.get(start..start.saturating_add(plain)).unwrap_or_default();
+        self.skip(plain);
+        text
     }
 
     fn escape(&mut self) -> Parsed<char> {
