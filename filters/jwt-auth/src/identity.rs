@@ -1,6 +1,7 @@
 //! The identity in a verified token's claims.
 
 use portcullis_core::Identity;
+use portcullis_core::control::has_control;
 use portcullis_jose::Rejection;
 use serde_json::{Map, Value};
 
@@ -29,7 +30,7 @@ pub fn from_claims(
     let client_id = if claims.contains_key("client_id") { text("client_id") } else { text("azp") };
     let scope = scope_claims.iter().find_map(|name| find(&claims, name));
     let scopes = match scope {
-        Some(Value::String(scopes)) if !scopes.contains(char::is_control) => {
+        Some(Value::String(scopes)) if !has_control(scopes) => {
             scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
         }
         Some(list) => texts(list).ok_or(Rejection::ClaimsInvalid)?,
@@ -52,8 +53,7 @@ pub fn from_claims(
 
 /// One text, or a list of texts, without control characters.
 fn texts(value: &Value) -> Option<Vec<String>> {
-    let text =
-        |value: &Value| value.as_str().filter(|text| !text.contains(char::is_control)).map(str::to_owned);
+    let text = |value: &Value| value.as_str().filter(|text| !has_control(text)).map(str::to_owned);
     match value {
         Value::Array(values) => values.iter().map(text).collect(),
         value => text(value).map(|text| vec![text]),

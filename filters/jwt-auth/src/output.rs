@@ -1,5 +1,6 @@
 //! Claims as request fields for the upstream: none of a client's, and none that reads as something else.
 
+use portcullis_core::control::has_control;
 use portcullis_core::{ConfigError, Headers};
 use portcullis_jose::Rejection;
 use serde_json::{Map, Value};
@@ -126,7 +127,7 @@ fn value(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Rej
 }
 
 fn encode(text: &str, in_list: bool) -> Result<String, Rejection> {
-    if text.contains(char::is_control) {
+    if has_control(text) {
         return Err(Rejection::ClaimsInvalid);
     }
     let last = text.len().saturating_sub(1);

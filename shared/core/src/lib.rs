@@ -8,6 +8,7 @@
 pub mod client;
 pub mod config;
 pub mod constant_time;
+pub mod control;
 pub mod denial;
 pub mod dns_pattern;
 pub mod flow;

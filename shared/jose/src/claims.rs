@@ -1,5 +1,6 @@
 //! The registered claims (RFC 7519 section 4.1), by type and value.
 
+use portcullis_core::control::has_control;
 use portcullis_core::{TextPattern, UnixTime};
 use serde_json::{Map, Value};
 
@@ -142,7 +143,8 @@ impl TokenPolicy {
             Some(_) => true,
         };
         let is_complete = self.required_claims.iter().all(is_there);
-        let is_foreign = self.forbidden_claims.iter().any(|name| claims.contains_key(name));
+        // Names of other lengths differ at once: cheaper than to look each of the forbidden ones up.
+        let is_foreign = claims.keys().any(|name| self.forbidden_claims.contains(name));
         if is_complete && !is_foreign { Ok(()) } else { Err(Rejection::ClaimsInvalid) }
     }
 
@@ -195,7 +197,7 @@ fn floor(seconds: f64) -> Option<u64> {
 /// The claims that say who it is end up in logs, headers and keys of other systems: text without control characters
 /// (a line feed forges a header or a log line, a NUL ends the name for a C program).
 fn check_identity(claims: &Map<String, Value>) -> Result<(), Rejection> {
-    let is_clean = |value: &Value| value.as_str().is_some_and(|text| !text.contains(char::is_control));
+    let is_clean = |value: &Value| value.as_str().is_some_and(|text| !has_control(text));
     let single =
         ["sub", "jti", "client_id", "azp"].into_iter().filter_map(|name| claims.get(name)).all(is_clean);
     let lists = ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).all(|value| match value {

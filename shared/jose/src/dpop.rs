@@ -3,6 +3,7 @@
 //! The only place where a key from a header is used. It proves nothing by itself: whoever calls compares its
 //! thumbprint with the token's `cnf.jkt`, and remembers `jti` so that a proof serves once.
 
+use portcullis_core::control::has_control;
 use portcullis_core::{UnixTime, constant_time};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -178,7 +179,7 @@ fn check_claims<'a>(
 ) -> Result<(&'a str, u64), ProofRejection> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let jti = text("jti").filter(|jti| !jti.is_empty() && jti.len() <= MAX_JTI);
-    let jti = jti.filter(|jti| !jti.contains(char::is_control)).ok_or(ProofRejection::JtiInvalid)?;
+    let jti = jti.filter(|jti| !has_control(jti)).ok_or(ProofRejection::JtiInvalid)?;
     if text("htm") != Some(request.method) {
         return Err(ProofRejection::MethodMismatch);
     }

@@ -1,6 +1,7 @@
 //! Request bodies: media types, and what can be read of them.
 
 use portcullis_core::ConfigError;
+use portcullis_core::control::has_control;
 
 use crate::document::{Document, Located};
 use crate::schema::{Compiler, NodeId};
@@ -165,9 +166,7 @@ fn token(text: &str) -> Option<String> {
 /// A token, or a quoted string without escapes.
 fn parameter_value(text: &str) -> Option<String> {
     match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inner) => {
-            (!inner.contains(['"', '\\']) && !inner.contains(char::is_control)).then(|| inner.to_owned())
-        }
+        Some(inner) => (!inner.contains(['"', '\\']) && !has_control(inner)).then(|| inner.to_owned()),
         None => token(text).map(|_| text.to_owned()),
     }
 }
