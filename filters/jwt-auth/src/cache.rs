@@ -80,6 +80,39 @@ impl<V: Clone> TokenCache<V> {
     }
 }
 
+/// Who came before, so that only a token that comes again is remembered: one that is used once costs no copy, and can't
+/// drive out those that are in use. The doorkeeper of TinyLFU (Einziger, Friedman and Manes, 2017).
+pub struct Doorkeeper {
+    /// A part of the hash of the last token at each place.
+    seen: [u32; Self::PLACES],
+    state: TailState,
+}
+
+impl Doorkeeper {
+    /// How many tokens may come between two uses of one: 16 KiB of memory.
+    const PLACES: usize = 4096;
+
+    /// Nobody came yet. The seed has to be secret.
+    #[must_use]
+    pub const fn new(seed: [u8; 16]) -> Self {
+        Self { seen: [0; Self::PLACES], state: TailState(seed) }
+    }
+
+    /// Whether this token came before, as far as is known; another one counts as it once in 2^32 times. From now on it
+    /// did.
+    pub fn knows(&mut self, token: &[u8]) -> bool {
+        let [low, high] = halves(self.state.hash_one(token));
+        let place = usize::try_from(low).unwrap_or_default() % Self::PLACES;
+        self.seen.get_mut(place).is_some_and(|seen| mem::replace(seen, high) == high)
+    }
+}
+
+/// The lower and the upper half of a number.
+const fn halves(number: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+}
+
 /// About the memory that a token takes, in bytes: its text, and its claims as a tree, which take several times the text.
 #[must_use]
 pub const fn cost(token: &[u8]) -> usize {
@@ -89,6 +122,7 @@ pub const fn cost(token: &[u8]) -> usize {
 /// Hashes only the end of a token, which saves most of the time of a look-up: signatures are as good as random
 /// there, and the bytes before are compared anyway. Seeded, so that nobody can choose where tokens fall; not by
 /// `RandomState`, which traps where the proxy has no randomness.
+#[derive(Clone, Copy)]
 struct TailState([u8; 16]);
 
 /// See [`TailState`].
@@ -120,6 +154,16 @@ impl Hasher for TailHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_known_the_second_time() {
+        let mut doorkeeper = Doorkeeper::new([7; 16]);
+        let tokens: Vec<_> =
+            (0..1_000_u32).map(|number| [&[b'x'; TAIL][4..], &number.to_be_bytes()].concat()).collect();
+        assert!(!tokens.iter().any(|token| doorkeeper.knows(token)));
+        let again = tokens.iter().filter(|token| doorkeeper.knows(token)).count();
+        assert!(again > 700, "{again} of 1000: a quarter has lost its place");
+    }
 
     // covers: JWT-CPU-02
     #[test]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use portcullis_core::{Request, UnixTime};
 use portcullis_host::{Host, Level};
+use portcullis_jose::compact::Compact;
 use portcullis_jose::{Rejection, UnverifiedToken};
 use serde_json::{Map, Value};
 
@@ -177,7 +178,7 @@ impl JwtAuth {
         {
             return Ok(keys.judge(found.credential.value, now)?);
         }
-        if is_opaque(found.credential.value)
+        if Compact::is_opaque(found.credential.value)
             && let Some(index) = found.sources.iter().find(|index| self.introspector(**index).is_some())
         {
             let accepted = self.introspect(*index, found.credential.value, host, now)?;
@@ -278,7 +279,9 @@ impl JwtAuth {
             rejection => rejection.into(),
         })?;
         let accepted = Rc::new(source.accept(index, provider, verified)?);
-        if let Ok(mut cache) = self.cache.try_borrow_mut() {
+        let came_before =
+            self.doorkeeper.try_borrow_mut().is_ok_and(|mut doorkeeper| doorkeeper.knows(token));
+        if came_before && let Ok(mut cache) = self.cache.try_borrow_mut() {
             cache.insert(token, (generation, Rc::clone(&accepted)));
         }
         Ok(accepted)
@@ -305,11 +308,6 @@ impl JwtAuth {
             None => Err(refusal_for(need, 1).into()),
         }
     }
-}
-
-/// Whether a token has neither the form of a JWS nor that of a JWE, three or five parts (RFC 7516 section 9).
-fn is_opaque(token: &[u8]) -> bool {
-    !matches!(token.iter().filter(|byte| **byte == b'.').count(), 2 | 4)
 }
 
 fn refusal_for(need: Need, retry_after: u64) -> Refusal {

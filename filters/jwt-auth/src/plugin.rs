@@ -9,7 +9,7 @@ use portcullis_core::config::{self, ConfigError};
 use portcullis_core::verdict::OnError;
 use portcullis_host::{CallId, Filter, Host, HttpAnswer, Level, Plugin};
 
-use crate::cache::TokenCache;
+use crate::cache::{Doorkeeper, TokenCache};
 use crate::config::Config;
 use crate::defaults;
 use crate::fetched::Fetched;
@@ -36,6 +36,7 @@ pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>
         introspectors: policy.sources().iter().map(|source| introspector(source, entries, seed)).collect(),
         revocations: policy.sources().iter().map(revocations).collect(),
         policy,
+        doorkeeper: RefCell::new(Doorkeeper::new(seed)),
         cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
         native: Cell::default(),
         waiting: Cell::new(0),
@@ -52,7 +53,9 @@ pub struct JwtAuth {
     introspectors: Vec<Option<Introspector>>,
     /// Tokens that were taken back, in the order of the sources.
     pub(crate) revocations: Vec<Option<Revocations>>,
-    /// Tokens that were verified, with the generation of the keys that did.
+    /// Which tokens were verified before.
+    pub(crate) doorkeeper: RefCell<Doorkeeper>,
+    /// Tokens that were verified more than once, with the generation of the keys that did.
     pub(crate) cache: RefCell<TokenCache<(u64, Rc<Accepted>)>>,
     /// Which signatures the proxy verifies.
     pub(crate) native: Cell<Supported>,

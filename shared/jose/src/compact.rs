@@ -19,6 +19,12 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
+    /// Whether a token has the form of neither a JWS nor a JWE, three or five parts (RFC 7516 section 9).
+    #[must_use]
+    pub fn is_opaque(token: &[u8]) -> bool {
+        !matches!(memchr::memchr_iter(b'.', token).count(), 2 | 4)
+    }
+
     /// Splits a token in one pass without allocation. The alphabet is judged by decoding the parts.
     ///
     /// # Errors
@@ -28,16 +34,27 @@ impl<'a> Compact<'a> {
         if token.len() > MAX_TOKEN {
             return Err(Rejection::Malformed);
         }
-        let mut parts = token.split(|byte| *byte == b'.');
-        let mut part = || parts.next().filter(|part| !part.is_empty()).ok_or(Rejection::Malformed);
-        let (header, payload, signature) = (part()?, part()?, part()?);
-        match parts.count() {
-            0 => {}
-            2 if token.iter().all(|byte| is_token_byte(*byte)) => return Err(Rejection::Encrypted),
-            _ => return Err(Rejection::Malformed),
+        let mut stops = memchr::memchr_iter(b'.', token);
+        let (Some(first), Some(second)) = (stops.next(), stops.next()) else {
+            return Err(Rejection::Malformed);
+        };
+        let third = stops.next();
+        let part = |from: usize, to| token.get(from..to).filter(|part| !part.is_empty());
+        let (Some(header), Some(payload), Some(signature)) = (
+            part(0, first),
+            part(first.saturating_add(1), second),
+            part(second.saturating_add(1), third.unwrap_or(token.len())),
+        ) else {
+            return Err(Rejection::Malformed);
+        };
+        match (third, stops.count()) {
+            (None, _) => {}
+            (Some(_), 1) if token.iter().all(|byte| is_token_byte(*byte)) => {
+                return Err(Rejection::Encrypted);
+            }
+            (Some(_), _) => return Err(Rejection::Malformed),
         }
-        let signed = token.len().saturating_sub(signature.len()).saturating_sub(1);
-        let signing_input = token.get(..signed).ok_or(Rejection::Malformed)?;
+        let signing_input = token.get(..second).ok_or(Rejection::Malformed)?;
         Ok(Self { header, payload, signature, signing_input })
     }
 }
