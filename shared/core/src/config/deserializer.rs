@@ -13,6 +13,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
+use super::text;
+
 /// A mistake, and the way to it from the inside out.
 #[derive(Debug)]
 pub struct Mistake {
@@ -72,6 +74,14 @@ impl std::error::Error for Mistake {}
 impl serde::de::Error for Mistake {
     fn custom<T: fmt::Display>(problem: T) -> Self {
         Self { problem: problem.to_string(), path: Vec::new() }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(text::wrong_value(found, expected))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(text::wrong_value(found, expected))
     }
 }
 
