@@ -85,11 +85,13 @@ impl Policy {
         // Checked all together, so that a mistake in a rule that is off is found, and its place is right.
         RouteTable::build(rules.clone()).map_err(|error| error.under("rules"))?;
         rules.retain(|(_, rule)| rule.mode != Mode::Off);
-        let outputs: BTreeSet<_> = sources
-            .iter()
-            .flat_map(|source| &source.outputs.headers)
-            .map(|output| output.header().to_owned())
-            .collect();
+        let mut outputs = BTreeSet::new();
+        outputs.extend(
+            sources
+                .iter()
+                .flat_map(|source| &source.outputs.headers)
+                .map(|output| output.header().to_owned()),
+        );
         Ok(Self {
             has_rules: !rules.is_empty(),
             rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,

@@ -70,17 +70,8 @@ impl KeySet {
         if jwks.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
-        let mut usable = Vec::new();
-        let mut skipped = Vec::new();
-        for (index, jwk) in jwks.iter().enumerate() {
-            match VerificationKey::from_jwk(jwk, allowed) {
-                Ok(key) => usable.push((index, key)),
-                Err(problem) => skipped.push((index, problem)),
-            }
-        }
-        let (keys, duplicates) = without_duplicates(usable);
-        skipped.extend(duplicates.into_iter().map(|index| (index, KeyProblem::Duplicate)));
-        skipped.sort_unstable_by_key(|(index, _)| *index);
+        let judged = jwks.iter().map(|jwk| VerificationKey::from_jwk(jwk, allowed)).collect();
+        let (keys, skipped) = without_duplicates(judged);
         if keys.is_empty() {
             return Err(skipped
                 .first()
@@ -99,8 +90,8 @@ impl KeySet {
         if secrets.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
-        let keys = secrets.into_iter().map(VerificationKey::from_secret).enumerate().collect();
-        let (keys, duplicates) = without_duplicates(keys);
+        let judged = secrets.into_iter().map(|secret| Ok(VerificationKey::from_secret(secret))).collect();
+        let (keys, duplicates) = without_duplicates(judged);
         if !duplicates.is_empty() {
             return Err(KeySetError::NoUsableKey(KeyProblem::Duplicate));
         }
@@ -149,21 +140,28 @@ impl KeySet {
 }
 
 /// Leaves out every key whose id and algorithm another one has too: which of them is meant can't be known, and the
-/// first may be the attacker's. Also the indices of those left out.
-fn without_duplicates(keys: Vec<(usize, VerificationKey)>) -> (Vec<VerificationKey>, Vec<usize>) {
+/// first may be the attacker's. Also what is left out, by its place in the set.
+fn without_duplicates(
+    judged: Vec<Result<VerificationKey, KeyProblem>>,
+) -> (Vec<VerificationKey>, Vec<(usize, KeyProblem)>) {
     let name = |key: &VerificationKey| (key.key_id().map(str::to_owned), key.algorithm());
-    let names: Vec<_> = keys.iter().map(|(_, key)| name(key)).collect();
+    let names: Vec<_> = judged.iter().flatten().map(name).collect();
     let mut unique = Vec::new();
-    let mut duplicates = Vec::new();
-    for (index, key) in keys {
-        let own = name(&key);
-        if own.0.is_some() && names.iter().filter(|other| **other == own).count() > 1 {
-            duplicates.push(index);
-        } else {
-            unique.push(key);
+    let mut skipped = Vec::new();
+    for (index, judged) in judged.into_iter().enumerate() {
+        match judged {
+            Ok(key) => {
+                let own = name(&key);
+                if own.0.is_some() && names.iter().filter(|other| **other == own).count() > 1 {
+                    skipped.push((index, KeyProblem::Duplicate));
+                } else {
+                    unique.push(key);
+                }
+            }
+            Err(problem) => skipped.push((index, problem)),
         }
     }
-    (unique, duplicates)
+    (unique, skipped)
 }
 
 #[cfg(test)]
