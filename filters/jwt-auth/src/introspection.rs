@@ -82,14 +82,15 @@ impl IntrospectionPolicy {
             form_encoded(config.client_id.as_bytes()),
             form_encoded(secret.expose().as_bytes())
         );
-        let (zero, longest) = (TimeSpan::from_secs(0), TimeSpan::from_secs(3600));
+        // Shorter, and an answer could be out of date before the request that waited for it goes on.
+        let (second, longest) = (TimeSpan::from_secs(1), TimeSpan::from_secs(3600));
         let least = TimeSpan::new(Duration::from_millis(10));
         Ok(Self {
             address: Address::new(config.cluster, &config.url)?,
             timeout: range::span("timeout", config.timeout, least, defaults::MAX_TIMEOUT)?,
             authorization: format!("Basic {}", STANDARD.encode(credentials)),
-            cache: range::span("cache", config.cache, zero, longest)?,
-            negative_cache: range::span("negative_cache", config.negative_cache, zero, longest)?,
+            cache: range::span("cache", config.cache, second, longest)?,
+            negative_cache: range::span("negative_cache", config.negative_cache, second, longest)?,
         })
     }
 }
@@ -113,7 +114,10 @@ pub struct Introspector {
     /// Others, and until when that is believed.
     inactive: RefCell<TokenCache<(UnixTime, Refusal)>>,
     in_flight: RefCell<BTreeMap<CallId, Question>>,
+    /// Rounds of questions that failed, one after another.
     failures: Cell<u32>,
+    /// When the last of them failed.
+    failed_at: Cell<UnixTime>,
     /// Until when nothing is asked, after failures.
     pause: Cell<UnixTime>,
     asked: Cell<Option<MetricId>>,
@@ -123,6 +127,7 @@ pub struct Introspector {
 #[derive(Clone, Copy)]
 struct Question {
     token: TokenHash,
+    asked: UnixTime,
     /// When it is given up.
     until: UnixTime,
 }
@@ -137,6 +142,7 @@ impl Introspector {
             inactive: RefCell::new(TokenCache::new(entries.min(MAX_INACTIVE), MEMORY, seed)),
             in_flight: RefCell::default(),
             failures: Cell::new(0),
+            failed_at: Cell::default(),
             pause: Cell::default(),
             asked: Cell::default(),
             failed: Cell::default(),
@@ -183,14 +189,14 @@ impl Introspector {
         match self.ask(token, host) {
             Ok(id) => {
                 let until = now.plus(self.policy.timeout.saturating_add(GRACE));
-                calls.insert(id, Question { token: hash, until });
+                calls.insert(id, Question { token: hash, asked: now, until });
                 count(&self.asked, host);
                 Introspected::Pending(id)
             }
             Err(error) => {
                 drop(calls);
                 host.log(Level::Warn, &format!("introspection: {error}"));
-                self.fail(host, now);
+                self.fail(now, host, now);
                 Introspected::Refused(unavailable(1))
             }
         }
@@ -240,12 +246,12 @@ impl Introspector {
         accept: impl FnOnce(Map<String, Value>) -> Result<Accepted, Refusal>,
     ) {
         let question = self.in_flight.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&id));
-        let Some(Question { token, .. }) = question else { return };
+        let Some(Question { token, asked, .. }) = question else { return };
         let claims = match claims(answer) {
             Ok(claims) => claims,
             Err(problem) => {
                 host.log(Level::Warn, &format!("introspection: {problem}"));
-                return self.fail(host, now);
+                return self.fail(asked, host, now);
             }
         };
         self.failures.set(0);
@@ -263,10 +269,16 @@ impl Introspector {
         }
     }
 
-    fn fail(&self, host: &dyn Host, now: UnixTime) {
+    fn fail(&self, asked: UnixTime, host: &dyn Host, now: UnixTime) {
         count(&self.failed, host);
         let failures = self.failures.get();
+        // Asked before the last failure was known: the same round. Else a burst of questions would count as an outage of
+        // minutes.
+        if failures > 0 && asked <= self.failed_at.get() {
+            return;
+        }
         self.failures.set(failures.saturating_add(1));
+        self.failed_at.set(now);
         let wait = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures)).min(MAX_BACKOFF);
         self.pause.set(now.plus(wait));
     }

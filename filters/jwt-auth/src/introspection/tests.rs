@@ -136,6 +136,39 @@ fn an_issuer_that_fails_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn questions_that_fail_together_count_once() {
+    let host = host();
+    let introspector = introspector(&host);
+    let ask = |token: &str, now| pending(&introspector.judge(token.as_bytes(), &host, at(now)));
+    let fail = |id, now| introspector.answered(id, &HttpAnswer::default(), &host, at(now), accept);
+    let burst: Vec<_> = (0..10).map(|number| ask(&format!("token-{number}"), number / 5)).collect();
+    for id in burst {
+        fail(id, 2);
+    }
+    assert_eq!(reason(&introspector.judge(b"other", &host, at(2))), "jwt.introspection_unavailable");
+    // After one second, and the next failure is the second: two seconds.
+    fail(ask("other", 3), 3);
+    assert_eq!(reason(&introspector.judge(b"other", &host, at(4))), "jwt.introspection_unavailable");
+    ask("other", 5);
+}
+
+#[test]
+fn an_answer_is_remembered_for_a_second_at_least() {
+    let host = host();
+    for member in ["cache", "negative_cache"] {
+        for (span, expected) in
+            [("0s", false), ("999ms", false), ("1s", true), ("1h", true), ("3601s", false)]
+        {
+            let mut config = json!({"url": "http://idp.test/introspect", "cluster": "idp", "client_id": "api",
+                "client_secret": {"env": "SECRET"}});
+            config[member] = json!(span);
+            let policy = IntrospectionPolicy::new(serde_json::from_value(config).unwrap(), &host);
+            assert_eq!(policy.is_ok(), expected, "{member} {span}");
+        }
+    }
+}
+
+#[test]
 fn calls_in_flight_are_bounded_and_given_up() {
     let host = host();
     let introspector = introspector(&host);
