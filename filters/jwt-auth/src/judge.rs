@@ -265,7 +265,7 @@ impl JwtAuth {
     }
 
     fn verify(&self, token: &[u8], host: &dyn Host, now: UnixTime) -> Result<Rc<Accepted>, Failure> {
-        let unverified = UnverifiedToken::parse(token)?;
+        let unverified = UnverifiedToken::parse_after(token, &self.last_header)?;
         let known = self.policy.issuer(unverified.issuer());
         let (index, source, provider) = known.ok_or(Rejection::UnknownIssuer)?;
         let checked = unverified.check(&provider.tokens, now)?;

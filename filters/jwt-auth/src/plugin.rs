@@ -8,6 +8,7 @@ use portcullis_core::UnixTime;
 use portcullis_core::config::{self, ConfigError};
 use portcullis_core::verdict::OnError;
 use portcullis_host::{CallId, Filter, Host, HttpAnswer, Level, Plugin};
+use portcullis_jose::header::LastHeader;
 
 use crate::cache::{Doorkeeper, TokenCache};
 use crate::config::Config;
@@ -36,6 +37,7 @@ pub fn configure(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>
         introspectors: policy.sources().iter().map(|source| introspector(source, entries, seed)).collect(),
         revocations: policy.sources().iter().map(revocations).collect(),
         policy,
+        last_header: LastHeader::default(),
         doorkeeper: RefCell::new(Doorkeeper::new(seed)),
         cache: RefCell::new(TokenCache::new(entries, defaults::CACHE_BYTES, seed)),
         native: Cell::default(),
@@ -53,6 +55,8 @@ pub struct JwtAuth {
     introspectors: Vec<Option<Introspector>>,
     /// Tokens that were taken back, in the order of the sources.
     pub(crate) revocations: Vec<Option<Revocations>>,
+    /// The header of the token that was read last.
+    pub(crate) last_header: LastHeader,
     /// Which tokens were verified before.
     pub(crate) doorkeeper: RefCell<Doorkeeper>,
     /// Tokens that were verified more than once, with the generation of the keys that did.

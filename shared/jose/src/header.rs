@@ -1,8 +1,12 @@
 //! The JOSE header of a JWS (RFC 7515 section 4).
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use portcullis_core::json::{self, Limits};
 use serde_json::{Map, Value};
 
-use crate::{Algorithm, Rejection};
+use crate::{Algorithm, Rejection, base64url};
 
 /// Members that change how a token is to be read. This verifier supports none of them, and RFC 7515 section 4.1.11
 /// says to refuse what is critical and not understood; many verifiers ignored it (CVE-2026-32597, CVE-2025-59420).
@@ -56,6 +60,38 @@ impl JoseHeader {
     }
 }
 
+/// The header that was read last. Tokens of one issuer have the same one, byte for byte, so most need no second reading.
+#[derive(Debug, Default)]
+pub struct LastHeader(RefCell<Option<(Vec<u8>, Rc<JoseHeader>)>>);
+
+/// Longest text that is kept, in bytes.
+const MAX_KEPT: usize = 1024;
+
+impl LastHeader {
+    /// The header in this base64url text.
+    ///
+    /// # Errors
+    /// [`Rejection::Malformed`] when it is no JSON object; see [`JoseHeader::from_members`].
+    pub fn read(&self, text: &[u8]) -> Result<Rc<JoseHeader>, Rejection> {
+        if let Ok(last) = self.0.try_borrow()
+            && let Some((_, header)) = last.as_ref().filter(|(known, _)| known == text)
+        {
+            return Ok(Rc::clone(header));
+        }
+        let document = base64url::decode(text).ok_or(Rejection::Malformed)?;
+        let Ok(Value::Object(members)) = json::parse(&document, Limits::default()) else {
+            return Err(Rejection::Malformed);
+        };
+        let header = Rc::new(JoseHeader::from_members(members)?);
+        if text.len() <= MAX_KEPT
+            && let Ok(mut last) = self.0.try_borrow_mut()
+        {
+            *last = Some((text.to_vec(), Rc::clone(&header)));
+        }
+        Ok(header)
+    }
+}
+
 fn text_member(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Rejection> {
     match members.remove(name) {
         None => Ok(None),
@@ -69,6 +105,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_text_has_its_own_header() {
+        let last = LastHeader::default();
+        let text = |header: Value| base64url::encode(header.to_string().as_bytes());
+        let read = |text: &str| last.read(text.as_bytes()).map(|header| header.key_id.clone());
+        let (one, two) = (json!({"alg": "RS256", "kid": "one"}), json!({"alg": "RS256", "kid": "two"}));
+        for _ in 0..2 {
+            assert_eq!(read(&text(one.clone())), Ok(Some("one".to_owned())));
+            assert_eq!(read(&text(one.clone())), Ok(Some("one".to_owned())));
+            assert_eq!(read(&text(json!({"alg": "none"}))), Err(Rejection::AlgorithmNotAllowed));
+            assert_eq!(read(&text(two.clone())), Ok(Some("two".to_owned())));
+            assert_eq!(read(&format!("{}=", text(two.clone()))), Err(Rejection::Malformed));
+            let long = "k".repeat(2 * MAX_KEPT);
+            assert_eq!(read(&text(json!({"alg": "RS256", "x": long}))), Ok(None));
+        }
+    }
 
     #[test]
     fn only_plain_signatures_are_accepted() {

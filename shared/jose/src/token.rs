@@ -1,12 +1,14 @@
 //! A bearer token on its way from bytes to a verified one; each step is a type that only the step before makes.
 
+use std::rc::Rc;
+
 use portcullis_core::UnixTime;
 use portcullis_core::json::{self, Limits};
 use serde_json::{Map, Value};
 
 use crate::claims::{TokenPolicy, Validity};
 use crate::compact::Compact;
-use crate::header::JoseHeader;
+use crate::header::{JoseHeader, LastHeader};
 use crate::key_set::KeySet;
 use crate::verifier::SignatureVerifier;
 use crate::{Rejection, base64url};
@@ -16,7 +18,7 @@ use crate::{Rejection, base64url};
 pub struct UnverifiedToken<'a> {
     signing_input: &'a [u8],
     signature: Vec<u8>,
-    header: JoseHeader,
+    header: Rc<JoseHeader>,
     claims: Map<String, Value>,
 }
 
@@ -41,12 +43,19 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// [`Rejection::Malformed`], [`Rejection::Encrypted`] or [`Rejection::AlgorithmNotAllowed`].
     pub fn parse(token: &'a [u8]) -> Result<Self, Rejection> {
+        Self::parse_after(token, &LastHeader::default())
+    }
+
+    /// The same, after a token that may have had the same header.
+    ///
+    /// # Errors
+    /// As [`UnverifiedToken::parse`].
+    pub fn parse_after(token: &'a [u8], last: &LastHeader) -> Result<Self, Rejection> {
         let parts = Compact::split(token)?;
-        // All three before any JSON is read: this is also what keeps foreign bytes out.
+        // Before any JSON is read: this is also what keeps foreign bytes out.
         let decode = |part| base64url::decode(part).ok_or(Rejection::Malformed);
-        let (header, payload, signature) =
-            (decode(parts.header)?, decode(parts.payload)?, decode(parts.signature)?);
-        let header = JoseHeader::from_members(object(&header)?)?;
+        let (payload, signature) = (decode(parts.payload)?, decode(parts.signature)?);
+        let header = last.read(parts.header)?;
         let claims = object(&payload)?;
         Ok(Self { signing_input: parts.signing_input, signature, header, claims })
     }
