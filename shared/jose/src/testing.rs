@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::algorithm::Hash;
-use crate::{Algorithm, base64url};
+use crate::{Algorithm, base64url, thumbprint};
 
 /// A private key with its `kid`.
 #[derive(Clone, Debug)]
@@ -161,6 +161,29 @@ impl SigningKey {
     pub fn token(&self, claims: &Value) -> String {
         self.sign_bytes(self.header().to_string().as_bytes(), claims.to_string().as_bytes())
     }
+}
+
+impl SigningKey {
+    /// A DPoP proof by this key (RFC 9449 section 4.2).
+    #[must_use]
+    pub fn proof(&self, claims: &Value) -> String {
+        let jwk = self.public_jwk();
+        let header = json!({"typ": "dpop+jwt", "alg": jwk.get("alg"), "jwk": jwk});
+        self.sign_bytes(header.to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+
+    /// What `cnf.jkt` says of this key (RFC 9449 section 6.1).
+    #[must_use]
+    pub fn jkt(&self) -> String {
+        let jwk = self.public_jwk();
+        base64url::encode(&thumbprint::sha256(jwk.as_object().expect("object")).expect("a public key"))
+    }
+}
+
+/// What `ath` says of a token (RFC 9449 section 4.2).
+#[must_use]
+pub fn ath(token: &[u8]) -> String {
+    base64url::encode(&<Sha256 as sha2::Digest>::digest(token))
 }
 
 /// A JWK set of the public halves.

@@ -1,31 +1,22 @@
 use portcullis_host::fake::FakeHost;
 use portcullis_jose::dpop::ProofRejection;
-use portcullis_jose::testing::{E1, E2, SigningKey};
-use portcullis_jose::{SoftwareVerifier, base64url, thumbprint};
+use portcullis_jose::testing::{E1, E2, SigningKey, ath};
+use portcullis_jose::{SoftwareVerifier, base64url};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::*;
 
 const NOW: u64 = 1_800_000_000;
 const TOKEN: &[u8] = b"an.access.token";
 
-fn jkt(key: &SigningKey) -> String {
-    base64url::encode(&thumbprint::sha256(key.public_jwk().as_object().unwrap()).unwrap())
-}
-
 /// A proof for POST https://api.test/orders, with some claims replaced.
 fn proof(key: &SigningKey, changes: &Value) -> String {
-    let jwk = key.public_jwk();
-    let header = json!({"typ": "dpop+jwt", "alg": jwk["alg"], "jwk": jwk});
-    let mut claims = json!({
-        "jti": "p1", "htm": "POST", "htu": "https://api.test/orders", "iat": NOW,
-        "ath": base64url::encode(&Sha256::digest(TOKEN)),
-    });
+    let mut claims =
+        json!({"jti": "p1", "htm": "POST", "htu": "https://api.test/orders", "iat": NOW, "ath": ath(TOKEN)});
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    key.sign_bytes(header.to_string().as_bytes(), claims.to_string().as_bytes())
+    key.proof(&claims)
 }
 
 fn request(fields: &[(&str, &str)]) -> Request {
@@ -56,8 +47,8 @@ fn a_token_comes_with_the_scheme_of_its_binding() {
     let strict = binding(&json!({"dpop": {}}));
     let without_dpop = binding(&json!({}));
     let lax = binding(&json!({"honor_cnf": false, "dpop": {}}));
-    let (bound, unbound) = (json!({"cnf": {"jkt": jkt(&E1)}}), json!({}));
-    let by_certificate = json!({"cnf": {"x5t#S256": jkt(&E1)}});
+    let (bound, unbound) = (json!({"cnf": {"jkt": E1.jkt()}}), json!({}));
+    let by_certificate = json!({"cnf": {"x5t#S256": E1.jkt()}});
     let proven = request(&[("dpop", &proof(&E1, &json!({})))]);
     for (name, binding, claims, scheme, expected) in [
         ("unbound as Bearer", &strict, &unbound, Scheme::Bearer, Ok(())),
@@ -84,7 +75,7 @@ fn a_token_comes_with_the_scheme_of_its_binding() {
 #[test]
 fn the_proof_is_one_by_the_tokens_key_for_this_request() {
     let binding = binding(&json!({"dpop": {}}));
-    let claims = json!({"cnf": {"jkt": jkt(&E1)}});
+    let claims = json!({"cnf": {"jkt": E1.jkt()}});
     let good = proof(&E1, &json!({}));
     let other_key = proof(&E2, &json!({}));
     let other_path = proof(&E1, &json!({"htu": "https://api.test/admin"}));
@@ -111,10 +102,10 @@ fn the_proof_is_one_by_the_tokens_key_for_this_request() {
 fn a_proof_serves_once_whichever_worker_it_reaches() {
     let host = FakeHost::at(NOW);
     let workers = [binding(&json!({"dpop": {}})), binding(&json!({"dpop": {}}))];
-    let claims = json!({"cnf": {"jkt": jkt(&E1)}});
+    let claims = json!({"cnf": {"jkt": E1.jkt()}});
     let proven = request(&[("dpop", &proof(&E1, &json!({})))]);
     // A proof that is refused for another reason is not used up.
-    let refused = judge(&workers[0], &host, &json!({"cnf": {"jkt": jkt(&E2)}}), Scheme::Dpop, &proven);
+    let refused = judge(&workers[0], &host, &json!({"cnf": {"jkt": E2.jkt()}}), Scheme::Dpop, &proven);
     assert_eq!(refused, Err(BindingRefusal::KeyMismatch));
     assert_eq!(judge(&workers[0], &host, &claims, Scheme::Dpop, &proven), Ok(()));
     for worker in &workers {
@@ -125,7 +116,7 @@ fn a_proof_serves_once_whichever_worker_it_reaches() {
 // covers: JWT-POP-10
 #[test]
 fn behind_tls_the_client_sees_another_origin() {
-    let claims = json!({"cnf": {"jkt": jkt(&E1)}});
+    let claims = json!({"cnf": {"jkt": E1.jkt()}});
     for (name, origins, authority, expected) in [
         ("what the proxy sees", json!([]), "api.test", false),
         ("the only origin", json!(["https://api.test"]), "internal:8080", true),
@@ -155,7 +146,7 @@ fn behind_tls_the_client_sees_another_origin() {
 fn a_client_is_given_the_nonce_that_it_needs() {
     let host = FakeHost::at(NOW);
     let binding = binding(&json!({"dpop": {"nonce": {}}}));
-    let claims = json!({"cnf": {"jkt": jkt(&E1)}});
+    let claims = json!({"cnf": {"jkt": E1.jkt()}});
     let without = request(&[("dpop", &proof(&E1, &json!({})))]);
     let refusal = judge(&binding, &host, &claims, Scheme::Dpop, &without).unwrap_err();
     assert_eq!(refusal, BindingRefusal::Proof(ProofRejection::NonceInvalid));
@@ -191,7 +182,7 @@ fn a_certificate_is_the_connections_own() {
 // covers: JWT-POP-10
 #[test]
 fn a_proxy_that_fails_lets_no_proof_through() {
-    let claims = json!({"cnf": {"jkt": jkt(&E1)}});
+    let claims = json!({"cnf": {"jkt": E1.jkt()}});
     let proven = request(&[("dpop", &proof(&E1, &json!({})))]);
     for call in ["proxy_get_shared_data", "proxy_set_shared_data", "random_get"] {
         let host = FakeHost::at(NOW);
