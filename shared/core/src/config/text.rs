@@ -1,7 +1,7 @@
 //! Turns serde's messages into ours: expected first, then found, no Rust type names.
 
 use serde::de::{Expected, Unexpected};
-use serde_json::Value;
+use serde_json::Number;
 
 use crate::redact;
 
@@ -64,7 +64,9 @@ fn found_text(found: Unexpected<'_>) -> String {
         Unexpected::Bool(flag) => format!("`{flag}`"),
         Unexpected::Unsigned(number) => format!("`{number}`"),
         Unexpected::Signed(number) => format!("`{number}`"),
-        Unexpected::Float(number) => format!("`{}`", Value::from(number)),
+        Unexpected::Float(number) => {
+            Number::from_f64(number).map_or_else(|| "a number".to_owned(), |number| format!("`{number}`"))
+        }
         Unexpected::Char(character) => quoted(character.encode_utf8(&mut [0; 4])),
         Unexpected::Str(text) => quoted(format!("{text:?}").trim_matches('"')),
         Unexpected::Unit | Unexpected::Option => "`null`".to_owned(),
