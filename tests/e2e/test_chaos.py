@@ -14,6 +14,7 @@ TELLING = [
     ("identity provider, keys known", ["hang"], False),
     ("identity provider, no keys yet", ["huge"], False),
     ("identity provider, no keys yet", ["hang, 200 clients vanish"], True),
+    ("introspection", ["hang", "no_keys"], True),
     ("upstream", ["down", "reset in the body"], False),
     ("audit's log", ["disk full"], False),
     ("a module traps", ["one a second on each worker"], True),

@@ -29,16 +29,12 @@ class Handshakes:
         self._log = folder / "access.log"
         self.authority = certificates.authority(folder)
         server = certificates.issue(folder, "server", [DNS("srv.test")], self.authority)
-        self.envoy = Envoy(_bootstrap(self._log, server, {
-            "trusted_ca": {"filename": str(self.authority.certificate)}, **validation}), concurrency=1)
+        tls = certificates.listener(server, self.authority, **validation)
+        self.envoy = Envoy(_bootstrap(self._log, tls), concurrency=1)
 
     def attributes(self, client: Optional[certificates.Pair]) -> Optional[dict[str, Any]]:
         """What is known of a connection with this certificate; none when the handshake fails."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        if client is not None:
-            context.load_cert_chain(client.certificate, client.key)
+        context = certificates.client(client)
         seen = len(self._lines())
         try:
             with socket.create_connection(("127.0.0.1", self.envoy.port()), 5) as plain:
@@ -56,15 +52,7 @@ class Handshakes:
         return self._log.read_text().splitlines() if self._log.exists() else []
 
 
-def _bootstrap(log: Path, server: certificates.Pair, validation: dict[str, Any]) -> dict[str, Any]:
-    tls = {
-        "@type": TYPE + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        "common_tls_context": {
-            "tls_certificates": [{"certificate_chain": {"filename": str(server.certificate)},
-                                  "private_key": {"filename": str(server.key)}}],
-            "validation_context": validation,
-        },
-    }
+def _bootstrap(log: Path, tls: dict[str, Any]) -> dict[str, Any]:
     manager = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
@@ -78,8 +66,7 @@ def _bootstrap(log: Path, server: certificates.Pair, validation: dict[str, Any])
     }
     return {"static_resources": {"listeners": [{
         "name": "ingress", "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"transport_socket": {"name": "tls", "typed_config": tls},
-                           "filters": [{"name": "http", "typed_config": manager}]}]}]}}
+        "filter_chains": [{"transport_socket": tls, "filters": [{"name": "http", "typed_config": manager}]}]}]}}
 
 
 @pytest.fixture

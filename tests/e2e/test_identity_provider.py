@@ -98,7 +98,7 @@ def test_a_key_that_was_withdrawn_is_refused_after_a_refetch(stack: Stack) -> No
 # covers: FIRST-FORTY-14, JWT-JWKS-09
 def test_a_verified_token_is_remembered_as_a_whole_and_with_its_keys(stack: Stack) -> None:
     token = mint()
-    assert wait_until(lambda: all(ask(stack, token).status == 200 for _ in range(6)), 5.0), "on both workers"
+    assert wait_until(lambda: all(ask(stack, token).status == 200 for _ in range(16)), 5.0), "twice on both workers"
     head, claims, signature = token.split(".")
     other_claims, other_signature = mint(claims={"sub": "admin"}).split(".")[1:]
     for name, forged in [

@@ -62,6 +62,7 @@ def run(part: Part, setup: config.Setup, report: Callable[[Result], None]) -> No
 def _session(part: Part, setup: config.Setup, faults: Sequence[Fault]) -> Iterator[Result]:
     """One Envoy. A fault that was there before it begins with it; others when all is well."""
     with Stack(setup, idp_fault=faults[0].at_start, dynamic=True) as stack:
+        kinds.tell_issuer(stack)
         # In an Envoy without a past nobody is over a limit yet.
         traffic_kinds = [kind for kind in kinds.make() if not (faults[0].at_start and kind.name in kinds.LIMITED)]
         with Traffic(stack.port, traffic_kinds) as traffic:

@@ -141,6 +141,25 @@ def _idp_faults(promise: Promise, at_start: bool) -> list[Fault]:
             for name in ("down", *IdentityProvider.FAULTS)]
 
 
+# --- the issuer that is asked about opaque tokens
+
+UNANSWERED = Promise(kinds.ASKED, frozenset({"503 jwt.introspection_unavailable"}),
+                     # After failures it is left alone for 1 s, 2 s, 4 s.
+                     recovery=4.0 + SLACK_SECONDS)
+FAILED_QUESTIONS = "wasmcustom.portcullis.jwt_auth.introspection_failed"
+
+
+@contextlib.contextmanager
+def _introspection(stack: Stack, fault: str) -> Iterator[None]:
+    stack.introspection.fail(fault)
+    yield
+    stack.introspection.fail("")
+
+
+INTROSPECTION = [Fault(name, UNANSWERED, lambda stack, name=name: _introspection(stack, name), FAILED_QUESTIONS)
+                 for name in ("down", *IdentityProvider.FAULTS)]
+
+
 # --- the upstream
 
 
@@ -324,9 +343,9 @@ def _gone_while_keys_are_fetched(stack: Stack) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _missing_key_cluster(stack: Stack) -> Iterator[None]:
+def _missing_cluster(stack: Stack, name: str) -> Iterator[None]:
     setup = stack.setup
-    reload(stack, dataclasses.replace(setup, filters=_replaced(setup.filters, "idp", "nowhere")))
+    reload(stack, dataclasses.replace(setup, filters=_replaced(setup.filters, name, "nowhere")))
     yield
     reload(stack, setup)
 
@@ -344,6 +363,7 @@ PARTS = [
         *_idp_faults(NO_KEYS, at_start=True),
         Fault("hang, 200 clients vanish", NO_KEYS, _gone_while_keys_are_fetched, FAILED_FETCHES, at_start="hang"),
     ]),
+    Part("introspection", INTROSPECTION),
     Part("upstream", UPSTREAM),
     Part("audit's log", AUDIT),
     Part("a module traps", TRAPS, _with_probe),
@@ -352,7 +372,10 @@ PARTS = [
         Fault("all of the cases", Promise(others=True), _hostile_requests, "http.ingress.downstream_rq_4xx", seconds=10.0),
     ]),
     Part("clusters", [
-        Fault("of the keys is missing", dataclasses.replace(NO_KEYS, instead=False, recovery=1.0), _missing_key_cluster),
+        Fault("of the keys is missing", dataclasses.replace(NO_KEYS, instead=False, recovery=1.0),
+              lambda stack: _missing_cluster(stack, "idp")),
+        Fault("of introspection is missing", dataclasses.replace(UNANSWERED, recovery=1.0),
+              lambda stack: _missing_cluster(stack, "introspection")),
         Fault("of the route is missing", Promise(), _missing_upstream_cluster, REJECTED),
     ]),
 ]

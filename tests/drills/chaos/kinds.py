@@ -3,16 +3,23 @@
 import itertools
 
 from harness import client, idp
+from harness.stack import Stack
 from harness.traffic import Kind
 
 # The drill takes minutes.
 LIFETIME = {"claims": {"exp": "${now+3600}"}}
 JSON = (b"content-type", b"application/json")
+OPAQUE = "mF_9~B5f-4~1JqM"
 
 
 def bearer(token: str) -> tuple[bytes, bytes]:
     """The field that carries a token."""
     return (b"authorization", b"Bearer " + token.encode())
+
+
+def tell_issuer(stack: Stack) -> None:
+    """Makes the opaque token of the traffic one that its issuer knows."""
+    stack.introspection.opaque[OPAQUE] = idp.active(iss=idp.OTHER_ISSUER, **LIFETIME["claims"])
 
 
 def make() -> tuple[Kind, ...]:
@@ -33,6 +40,8 @@ def make() -> tuple[Kind, ...]:
     return (
         fixed("read", "200", 4, client.http1("GET", b"/orders/7", [good])),
         fixed("create", "200", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":"tea"}')),
+        fixed("opaque", "200", 2, client.http1("GET", b"/orders/7", [bearer(OPAQUE)])),
+        fixed("inactive", "401 jwt.invalid_token", 1, client.http1("GET", b"/orders/7", [bearer("unknown")])),
         fixed("health", "200", 1, client.http1("GET", b"/health", [])),
         fixed("no token", "401 jwt.missing", 2, client.http1("GET", b"/orders/7", [])),
         fixed("forged", "401 jwt.invalid_token", 2, client.http1("GET", b"/orders/7", [forged])),
@@ -46,9 +55,11 @@ def make() -> tuple[Kind, ...]:
 
 
 # Those that must reach the upstream.
-GOOD = frozenset({"read", "create", "health"})
+GOOD = frozenset({"read", "create", "opaque", "health"})
 # Those whose verdict needs a key of the identity provider.
 KEYED = frozenset({"read", "create", "forged", "unknown key", "bad body", "bad path", "user limit"})
+# Those that an issuer is asked about.
+ASKED = frozenset({"opaque", "inactive"})
 # Those over a limit, once the limit's first requests have passed.
 LIMITED = frozenset({"login limit", "user limit"})
 ALL = frozenset(kind.name for kind in make())

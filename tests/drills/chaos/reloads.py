@@ -50,6 +50,7 @@ class State:
 def run(setup: config.Setup, count: int, rate: float, report: Callable[[State], None]) -> Result:
     """Replaces the configuration `count` times; `report` is told of the state now and then. `rate`: see `Traffic`."""
     with Stack(faults.with_generation(setup, "g0"), dynamic=True) as stack:
+        kinds.tell_issuer(stack)
         expected = {kind.name: kind.expected for kind in kinds.make()}
         with Traffic(stack.port, kinds.make(), rate) as traffic:
             Watch(stack, traffic, kinds.make()).until_calm()

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from connection import ANSWER_SECONDS
 from harness import config
 from harness.envoy import Envoy, StartError
-from harness.idp import IdentityProvider
+from harness.idp import INTROSPECTION, IdentityProvider
 from harness.project import NotBuilt
 from harness.upstream import wait_until
 
@@ -29,6 +29,9 @@ GROWTH_SHARE, GROWTH_MIB = 0.01, 2.0
 SLOWEST_MS = 1000.0
 # Far less than any machine that can build the modules does.
 FEWEST_A_SECOND = 500
+WORKERS = 2
+# `cache` of introspection in configs/soak.yaml.
+BELIEVED_SECONDS = 10
 RESETS = 100_000
 SLOW_STREAMS, SLOW_SECONDS = 500, 30
 
@@ -68,12 +71,13 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
     problems: list[str] = []
     with ExitStack() as running:
         idp = running.enter_context(IdentityProvider())
+        traffic.tell_issuer(idp)
         upstream = running.enter_context(Envoy(_upstream(), concurrency=1))
-        ports = {"upstream": upstream.port(), "idp": idp.port}
+        ports = {"upstream": upstream.port(), "idp": idp.port, "introspection": idp.port}
         # What would be written is an event of about 1 KiB for each request; it is made, and thrown away.
         bootstrap = config.bootstrap(config.load("soak"), ports, "/dev/null")
         # How old `server.memory_allocated` may be.
-        envoy = running.enter_context(Envoy({**bootstrap, "stats_flush_interval": "0.5s"}, concurrency=2))
+        envoy = running.enter_context(Envoy({**bootstrap, "stats_flush_interval": "0.5s"}, concurrency=WORKERS))
         tally, measured = Tally(), []
         began = time.monotonic()
         _print_head()
@@ -88,6 +92,9 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
         # `min_refetch` in configs/soak.yaml is a second, whatever key ids are asked for.
         if idp.fetches > (allowed := time.monotonic() - began + 10):
             problems.append(f"the identity provider was asked {idp.fetches} times, expected {allowed:.0f} at most")
+        asked, periods = len(idp.times(INTROSPECTION)), (time.monotonic() - began) // BELIEVED_SECONDS + 1
+        if asked > (allowed := tally.of_kind(traffic.INACTIVE) + WORKERS * traffic.OPAQUE_TOKENS * periods):
+            problems.append(f"{asked:,} questions about opaque tokens, expected {allowed:,.0f} at most")
         reached = upstream.stat("http.ingress.downstream_rq_total")
         if reached != tally.passed():
             problems.append(f"{tally.passed():,} requests were answered by the upstream, but {reached:,} reached it")

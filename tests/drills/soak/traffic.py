@@ -15,6 +15,9 @@ MARK = b"TWFya09mRWFjaFJx"
 MARK_TEXT = base64.b64decode(MARK).decode()
 # More than a worker remembers (1,000 verified tokens), so that tokens are pushed out and come back.
 GOOD_TOKENS = 3_000
+# So few that each is asked about again and again, when the time is over for which an answer is believed.
+OPAQUE_TOKENS = 300
+INACTIVE = "token: opaque, not active"
 VARIANTS = 200
 # More clients than a limit has slots (16,384), so that buckets are pushed out.
 ADDRESSES = 30_000
@@ -49,6 +52,15 @@ def unique(number: int) -> bytes:
     return base64.b64encode(b"%012x" % number)
 
 
+def tell_issuer(provider: idp.IdentityProvider) -> None:
+    """Makes the opaque tokens that must pass ones that their issuer knows."""
+    provider.opaque.update({token: idp.active(iss=idp.OTHER_ISSUER, sub=token, exp=LIFETIME) for token in _opaque()})
+
+
+def _opaque() -> list[str]:
+    return [f"opaque-{number}" for number in range(OPAQUE_TOKENS)]
+
+
 def kinds(seed: int) -> list[Kind]:
     """All kinds; the shares add up to 1000."""
     rng = random.Random(seed)
@@ -61,9 +73,11 @@ def kinds(seed: int) -> list[Kind]:
         Kind("good: large body", 3, maker.many(lambda: maker.order("é" * 20_000), 10), PASSED),
         Kind("limited: login from any address", 50, maker.many(maker.login, ADDRESSES), LIMITED),
         Kind("limited: any partner key", 50, maker.many(lambda: maker.get("/orders/7", None, (b"x-api-key", MARK))), LIMITED),
-        Kind("token: another kid", 80, maker.many(maker.unknown_kid)),
-        Kind("token: bad signature", 80, [maker.get("/orders/7", token) for token in maker.forged()]),
-        Kind("token: wrong in form", 80, [maker.get("/orders/7", token) for token in maker.malformed()]),
+        Kind("good: opaque token", 15, [maker.get("/orders/7", token) for token in _opaque()], PASSED),
+        Kind(INACTIVE, 10, maker.many(lambda: maker.get("/orders/7", MARK.decode()))),
+        Kind("token: another kid", 70, maker.many(maker.unknown_kid)),
+        Kind("token: bad signature", 70, [maker.get("/orders/7", token) for token in maker.forged()]),
+        Kind("token: wrong in form", 75, [maker.get("/orders/7", token) for token in maker.malformed()]),
         Kind("token: huge", 10, maker.many(maker.huge_token)),
         Kind("path", 80, maker.many(maker.path)),
         Kind("query", 60, maker.many(maker.query)),

@@ -1,14 +1,17 @@
 """Makes certificate authorities and certificates for TLS in tests: keys live as long as the folder they are in."""
 
+import ssl
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from .config import TYPE
 
 VALID_FOR = timedelta(days=1)
 
@@ -35,6 +38,29 @@ def authority(folder: Path, name: str = "ca") -> Pair:
 def issue(folder: Path, name: str, names: Sequence[x509.GeneralName], issuer: Optional[Pair] = None) -> Pair:
     """A certificate with these subject alternative names, signed by `issuer` or, without one, by itself."""
     return _make(folder, name, names, issuer, is_authority=False)
+
+
+def listener(server: Pair, trusted: Pair, **validation: Any) -> dict[str, Any]:
+    """The transport socket of a listener that asks clients for a certificate and refuses those that `trusted` did not
+    sign, if `validation` says nothing else."""
+    return {"name": "tls", "typed_config": {
+        "@type": TYPE + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "tls_certificates": [{"certificate_chain": {"filename": str(server.certificate)},
+                                  "private_key": {"filename": str(server.key)}}],
+            "validation_context": {"trusted_ca": {"filename": str(trusted.certificate)}, **validation},
+        },
+    }}
+
+
+def client(pair: Optional[Pair]) -> ssl.SSLContext:
+    """How a client with this certificate connects, or one without. It trusts every server: those are ours."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if pair is not None:
+        context.load_cert_chain(pair.certificate, pair.key)
+    return context
 
 
 def _make(folder: Path, name: str, names: Sequence[x509.GeneralName], issuer: Optional[Pair],

@@ -1,8 +1,10 @@
 """Clients that send exactly the bytes they are given."""
 
+import contextlib
 import socket
+import ssl
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterator, Optional
 
 import h2.config
 import h2.connection
@@ -42,9 +44,16 @@ def http1(method: str, target: bytes, headers: Fields, body: bytes = b"") -> byt
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def exchange1(port: int, data: bytes, seconds: float = 5.0, answers: int = 1, peer: str = "") -> list[Response]:
-    """Sends bytes on a new connection and reads that many final answers. `peer`: see `_connect`."""
-    with _connect(port, seconds, peer) as connection:
+def with_token(token: str, *fields: tuple[bytes, bytes], method: str = "GET", path: str = "/orders",
+               scheme: str = "Bearer") -> bytes:
+    """An HTTP/1.1 request with this token in `authorization`."""
+    return http1(method, path.encode(), [(b"authorization", f"{scheme} {token}".encode()), *fields])
+
+
+def exchange1(port: int, data: bytes, seconds: float = 5.0, answers: int = 1, peer: str = "",
+              tls: Optional[ssl.SSLContext] = None) -> list[Response]:
+    """Sends bytes on a new connection and reads that many final answers. `peer`, `tls`: see `_connect`."""
+    with _connect(port, seconds, peer, tls) as connection:
         try:
             connection.sendall(data)
         except OSError:
@@ -55,6 +64,37 @@ def exchange1(port: int, data: bytes, seconds: float = 5.0, answers: int = 1, pe
             return [_read1(reader, is_head) for _ in range(answers)]
         except OSError as error:
             raise NoAnswer(f"no answer after {seconds} s: {error}") from error
+
+
+class Open1:
+    """An HTTP/1.1 connection that a test keeps open: for tunnels, and for bodies that come in pieces."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        # Unbuffered: what comes behind an answer is not the answer's.
+        self._reader = connection.makefile("rb", buffering=0)
+
+    def send(self, data: bytes) -> None:
+        """Sends these bytes."""
+        self._connection.sendall(data)
+
+    def answer(self) -> Response:
+        """The next answer."""
+        return _read1(self._reader, False)
+
+    def receive(self, length: int) -> bytes:
+        """So many bytes; fewer when the connection ended."""
+        received = b""
+        while len(received) < length and (more := self._reader.read(length - len(received))):
+            received += more
+        return received
+
+
+@contextlib.contextmanager
+def open1(port: int, seconds: float = 5.0) -> Iterator[Open1]:
+    """A new connection, on which each wait takes at most `seconds`."""
+    with _connect(port, seconds) as connection:
+        yield Open1(connection)
 
 
 def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.0,
@@ -102,14 +142,15 @@ def exchange2(port: int, headers: Fields, body: bytes = b"", seconds: float = 5.
             connection.sendall(http.data_to_send())
 
 
-def _connect(port: int, seconds: float, peer: str = "") -> socket.socket:
-    """A connection. With `peer` it begins with the PROXY protocol's line, which makes that the client's address."""
+def _connect(port: int, seconds: float, peer: str = "", tls: Optional[ssl.SSLContext] = None) -> socket.socket:
+    """A connection, with `tls` over TLS. With `peer` it begins with the PROXY protocol's line, which makes that the
+    client's address."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=seconds)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if peer:
         family, own = ("TCP6", "::1") if ":" in peer else ("TCP4", "127.0.0.1")
         connection.sendall(f"PROXY {family} {peer} {own} 40000 80\r\n".encode())
-    return connection
+    return tls.wrap_socket(connection) if tls else connection
 
 
 def _read1(reader, is_head: bool) -> Response:  # type: ignore[no-untyped-def]

@@ -58,7 +58,8 @@ class Setup:
     cluster           further fields of the cluster `upstream`
     proxy_protocol    whether a case may choose its address, with `peer` in the request
     vm_id             default `portcullis`
-    environment       environment variables that the modules may read
+    environment       environment variables that the modules may read, besides INTROSPECTION_SECRET
+    transport_socket  of the listener, for TLS: `certificates.listener`
     """
 
     filters: list[dict[str, Any]]
@@ -69,6 +70,7 @@ class Setup:
     proxy_protocol: bool = False
     vm_id: str = "portcullis"
     environment: dict[str, str] = field(default_factory=dict)
+    transport_socket: dict[str, Any] = field(default_factory=dict)
 
 
 def load(name: str) -> Setup:
@@ -81,7 +83,8 @@ def load(name: str) -> Setup:
 
 
 def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[str, Any]:
-    """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`), on the loopback address."""
+    """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`, `introspection`), on the loopback
+    address."""
     manager: dict[str, Any] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
@@ -105,7 +108,8 @@ def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[s
                 # Connections alternate between the workers, so that each test meets both.
                 "connection_balance_config": {"exact_balance": {}},
                 "listener_filters": [PROXY_PROTOCOL] if setup.proxy_protocol else [],
-                "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+                "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}],
+                                   **({"transport_socket": setup.transport_socket} if setup.transport_socket else {})}],
             }],
             "clusters": [_cluster(name, port, setup.cluster if name == "upstream" else {}) for name, port in ports.items()],
         },
@@ -165,7 +169,8 @@ def wasm_filter(module: str, config: Any, *, name: str = "", root_id: str = "", 
 def _filter(entry: dict[str, Any], setup: Setup) -> dict[str, Any]:
     if "envoy" in entry:
         return entry["envoy"]
-    return wasm_filter(**{"vm_id": setup.vm_id, "environment": setup.environment, "config": None, **entry})
+    environment = {"INTROSPECTION_SECRET": idp.CLIENT_SECRET, **setup.environment}
+    return wasm_filter(**{"vm_id": setup.vm_id, "environment": environment, "config": None, **entry})
 
 
 def _cluster(name: str, port: int, more: Mapping[str, Any]) -> dict[str, Any]:

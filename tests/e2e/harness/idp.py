@@ -1,4 +1,5 @@
-"""An identity provider: keys, tokens (good ones and every kind of bad one), and a JWKS server that can fail."""
+"""An identity provider: keys, tokens and proofs (good ones and every kind of bad one), and a server that can fail for
+key sets, metadata, introspection and revoked tokens."""
 
 import base64
 import dataclasses
@@ -8,6 +9,9 @@ import json
 import re
 import threading
 import time
+import urllib.parse
+import uuid
+from collections import defaultdict
 from typing import Any, Mapping, Union
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +27,9 @@ AUDIENCE = "api://orders"
 # Key names say what they are: r* is RSA, e* is EC on P-256, `other-*` belongs to the second issuer, `stranger` is in
 # no key set, `weak` has 1024 bits.
 KEY_SETS = {"/jwks": ["r1", "e1"], "/other/jwks": ["other-r1"]}
+METADATA, INTROSPECTION, REVOKED = "/.well-known/openid-configuration", "/introspect", "/revoked"
+# Who may ask about tokens. The secret has what a form must encode (RFC 6749 section 2.3.1).
+CLIENT_ID, CLIENT_SECRET = "orders-api", "s3cret +:/%é"
 NOW = re.compile(r"\$\{now(?:([+-]\d+))?\}")
 
 
@@ -104,6 +111,21 @@ def mint(spec: Mapping[str, Any]) -> str:
     return spec.get("form", "{h}.{p}.{s}").format(h=header_part, p=claims_part, s=b64(signature))
 
 
+def proof(key: str, method: str, url: str, token: str, **spec: Any) -> str:
+    """A DPoP proof (RFC 9449 section 4.2) by this key for one request with this token; `spec` changes it as in `mint`."""
+    header = {"typ": "dpop+jwt", "jwk": public_jwk(key, kid=None, alg=None, use=None), **spec.pop("header", {})}
+    claims = {"jti": str(uuid.uuid4()), "htm": method, "htu": url, "ath": _hash(token), **spec.pop("claims", {})}
+    without = ["kid", "iss", "aud", "sub", "exp", "scope", *spec.pop("without", [])]
+    return mint({"key": key, "header": header, "claims": claims, "without": without, **spec})
+
+
+def thumbprint(key: str) -> str:
+    """The thumbprint of a key (RFC 7638), as in `cnf.jkt`."""
+    jwk = public_jwk(key)
+    members = {name: jwk[name] for name in sorted({"kty", "crv", "x", "y", "n", "e"} & jwk.keys())}
+    return _hash(json.dumps(members, separators=(",", ":")))
+
+
 def with_times(text: str) -> str:
     """Replaces "${now}", "${now+300}" and "${now-300}" by seconds since the epoch."""
     return NOW.sub(lambda match: str(int(time.time()) + int(match[1] or 0)), text)
@@ -114,10 +136,45 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class IdentityProvider(Server):
-    """Serves the key sets of `KEY_SETS`, until told to fail."""
+def metadata(**members: Any) -> dict[str, Any]:
+    """What a provider says of itself, as large as from one in use; `members` replace or add (OpenID Connect Discovery
+    1.0 section 3)."""
+    algorithms = [f"{kind}{size}" for kind in ("PS", "RS", "ES", "HS") for size in (256, 384, 512)]
+    base = ISSUER + "protocol/openid-connect"
+    return {
+        "issuer": ISSUER, "jwks_uri": ISSUER + "jwks", "introspection_endpoint": ISSUER + "introspect",
+        **{f"{name}_endpoint": f"{base}/{name}" for name in ("authorization", "token", "userinfo", "end_session", "revocation")},
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "response_types_supported": ["code", "none", "id_token", "token", "code id_token token"],
+        "subject_types_supported": ["public", "pairwise"],
+        **{f"{use}_signing_alg_values_supported": algorithms
+           for use in ("id_token", "userinfo", "request_object", "token_endpoint_auth", "introspection_endpoint_auth")},
+        "scopes_supported": ["openid", "profile", "email", "orders:read"],
+        "claims_supported": ["aud", "sub", "iss", "auth_time", "name", "given_name", "family_name", "email", "acr"],
+        "claims_parameter_supported": True, "require_request_uri_registration": False,
+        "mtls_endpoint_aliases": {"token_endpoint": f"{base}/token"},
+        "tls_client_certificate_bound_access_tokens": True, "dpop_signing_alg_values_supported": algorithms[:9],
+        **members,
+    }
 
-    # Answers that a JWKS client must survive. One without a body of its own has the key set as its body, so that only
+
+def active(**claims: Any) -> dict[str, Any]:
+    """What introspection says of a good token of `ISSUER` for `AUDIENCE`; `claims` replace or add, times as in `mint`."""
+    return {"active": True, "token_type": "Bearer", "client_id": "app", "username": "u1", "iss": ISSUER, "aud": AUDIENCE,
+            "sub": "u1", "iat": "${now}", "exp": "${now+300}", "scope": "orders:read", **claims}
+
+
+class IdentityProvider(Server):
+    """Serves documents until told to fail.
+
+    key_sets    names of keys by path; at first `KEY_SETS`
+    metadata    at `METADATA`
+    opaque      what `INTROSPECTION` says of a token, as `active`; others are not active (RFC 7662 section 2.2)
+    revoked     ids of tokens in the list at `REVOKED`
+    delay       seconds before a document is served
+    """
+
+    # Answers that a client must survive. One without a body of its own has the good document as its body, so that only
     # what is wrong with it can be the reason not to use it.
     FAULTS: dict[str, Answer] = {
         "hang": Answer(behaviour="hang"),
@@ -139,10 +196,13 @@ class IdentityProvider(Server):
     }
 
     def __init__(self) -> None:
-        super().__init__(self._serve_keys)
+        super().__init__(self._answer)
         self.key_sets: dict[str, list[str]] = {path: list(names) for path, names in KEY_SETS.items()}
-        self.fetches = 0
-        self.delay = 0.0  # seconds before a key set is served
+        self.metadata = metadata()
+        self.opaque: dict[str, dict[str, Any]] = {}
+        self.revoked: list[str] = []
+        self.delay = 0.0
+        self._times: defaultdict[str, list[float]] = defaultdict(list)
         self._fault = ""
 
     def __enter__(self) -> "IdentityProvider":
@@ -161,16 +221,54 @@ class IdentityProvider(Server):
                 self.start()
         self._fault = fault
 
-    def _serve_keys(self, request: Recorded) -> Answer:
-        self.fetches += 1
-        names = self.key_sets.get(request.target.decode("latin-1"))
-        if names is None:
-            return Answer(404)
-        keys = json.dumps(key_set(*names)).encode()
+    @property
+    def fetches(self) -> int:
+        """How often it was asked for anything but about a token."""
+        return sum(len(times) for path, times in list(self._times.items()) if path != INTROSPECTION)
+
+    def times(self, path: str) -> list[float]:
+        """When it was asked for this path, in order, as `time.monotonic` tells."""
+        return list(self._times[path])
+
+    def _answer(self, request: Recorded) -> Answer:
+        path = request.target.decode("latin-1")
+        self._times[path].append(time.monotonic())
+        answer = self._introspect(request) if path == INTROSPECTION else self._document(path)
+        if answer.status != 200:
+            return answer
         if not self._fault:
-            return Answer(200, [("content-type", "application/jwk-set+json")], keys, delay=self.delay)
+            return dataclasses.replace(answer, delay=self.delay)
         fault = self.FAULTS[self._fault]
-        return fault if fault.body is not None else dataclasses.replace(fault, body=keys)
+        return fault if fault.body is not None else dataclasses.replace(fault, body=answer.body)
+
+    def _document(self, path: str) -> Answer:
+        if path == METADATA:
+            return _json(self.metadata)
+        if path == REVOKED:
+            return _json({"revoked": self.revoked})
+        names = self.key_sets.get(path)
+        return Answer(404) if names is None else _json(key_set(*names), "application/jwk-set+json")
+
+    def _introspect(self, request: Recorded) -> Answer:
+        """RFC 7662 section 2: a form by POST, from a client with its own credentials."""
+        if request.method != "POST" or request.values("authorization") != [_basic(CLIENT_ID, CLIENT_SECRET)]:
+            return Answer(401)
+        form = urllib.parse.parse_qs(request.body.decode("latin-1"), strict_parsing=True)
+        [token] = form["token"]
+        return _json({name: _time(value) for name, value in self.opaque.get(token, {"active": False}).items()})
+
+
+def _json(document: Any, media_type: str = "application/json") -> Answer:
+    return Answer(200, [("content-type", media_type)], json.dumps(document).encode())
+
+
+def _basic(client_id: str, secret: str) -> bytes:
+    pair = f"{urllib.parse.quote(client_id, safe='')}:{urllib.parse.quote(secret, safe='')}"
+    return b"Basic " + base64.b64encode(pair.encode())
+
+
+def _hash(text: str) -> str:
+    return b64(hashlib.sha256(text.encode()).digest())
 
 
 def _text(text: Any, members: dict[str, Any], left_out: set[str]) -> bytes:

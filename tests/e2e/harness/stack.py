@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import ssl
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator, Optional
 
-from . import config
+from . import client, config
 from .dynamic import DynamicListeners
 from .envoy import Envoy
 from .idp import IdentityProvider
@@ -20,7 +21,7 @@ DRAIN = ["--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate"]
 
 class Stack:
     """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`;
-    `idp_delay`: in seconds.
+    `idp_delay`: in seconds. `introspection` is a server of its own, so that it can fail while the keys are there.
 
     `dynamic`: the listener comes from a file, so that `reload` can change it.
     """
@@ -33,15 +34,19 @@ class Stack:
         self._idp_delay = idp_delay
         self._concurrency = concurrency
         self._exits = contextlib.ExitStack()
+        # Not started yet: what they say can be changed before Envoy asks.
+        self.idp = IdentityProvider()
+        self.introspection = IdentityProvider()
 
     def __enter__(self) -> "Stack":
         with self._exits:
             directory = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-e2e-"))
             self.access_log = Path(directory) / "access.log"
             self.upstream = self._exits.enter_context(Upstream())
-            self.idp = self._exits.enter_context(IdentityProvider())
+            self._exits.enter_context(self.idp)
             self.idp.fail(self._idp_fault)
             self.idp.delay = self._idp_delay
+            self._exits.enter_context(self.introspection)
             bootstrap, arguments = self._bootstrap(self.setup, str(self.access_log)), []
             if self._dynamic:
                 watched = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-lds-")))
@@ -65,6 +70,31 @@ class Stack:
         """Where clients connect to."""
         return self.envoy.port()
 
+    def judge(self, request: bytes, tls: Optional[ssl.SSLContext] = None) -> tuple[int, str]:
+        """One request: its answer's status, and jwt-auth's verdict in the access log, empty if it passed. Not right behind
+        requests by other means, whose lines may be late."""
+        since = self.event_count()
+        [answer] = client.exchange1(self.port, request, tls=tls)
+        [event] = self.events(since, 1)
+        return answer.status, event["verdict.jwt-auth"] or ""
+
+    @contextlib.contextmanager
+    def each_worker(self) -> Iterator[list[client.Open1]]:
+        """A connection to each worker: a new one goes to the worker with the fewest."""
+        if not wait_until(lambda: len(set(self._connections())) == 1, 5.0):
+            raise TimeoutError(f"connections by worker: {self._connections()}, expected as many on each")
+        wanted = [count + 1 for count in self._connections()]
+        with contextlib.ExitStack() as opened:
+            connections = [opened.enter_context(client.open1(self.port)) for _ in wanted]
+            if not wait_until(lambda: self._connections() == wanted, 5.0):
+                raise TimeoutError(f"connections by worker: {self._connections()}, expected {wanted}")
+            yield connections
+
+    def _connections(self) -> list[int]:
+        """How many connections each worker has."""
+        lines = self.envoy.admin(r"/stats?filter=^listener\..*\.worker_\d%2B\.downstream_cx_active$").splitlines()
+        return [int(line.partition(": ")[2]) for line in lines]
+
     def events(self, since: int = 0, count: int = 0, seconds: float = 3.0) -> list[dict[str, Any]]:
         """The access log's lines from number `since` on, after waiting until there are `count`."""
         wait_until(lambda: len(self._lines()) >= since + count, seconds)
@@ -79,7 +109,8 @@ class Stack:
         return self.envoy.log() + self.access_log.read_text(errors="backslashreplace")
 
     def _bootstrap(self, setup: config.Setup, access_log: str) -> dict[str, Any]:
-        return config.bootstrap(setup, {"upstream": self.upstream.port, "idp": self.idp.port}, access_log)
+        ports = {"upstream": self.upstream.port, "idp": self.idp.port, "introspection": self.introspection.port}
+        return config.bootstrap(setup, ports, access_log)
 
     def _lines(self) -> list[str]:
         return self.access_log.read_text(errors="backslashreplace").split("\n")[:-1]

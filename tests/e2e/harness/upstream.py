@@ -36,8 +36,9 @@ class Answer:
 
     `raw` is sent as it is, instead of status, headers and body; `padding` is how many spaces follow the body.
     `behaviour` is `answer`, `close` (the connection ends without an answer), `hang` (no answer at all), `slow_head` or
-    `slow_body` (from there on one byte a second), or `reset` (the connection is reset when all was sent: with a `raw`
-    that is not a whole answer, in the middle of it).
+    `slow_body` (from there on one byte a second), `reset` (the connection is reset when all was sent: with a `raw`
+    that is not a whole answer, in the middle of it), or `echo` (behind the answer every byte comes back, as from the
+    other end of a tunnel).
     """
 
     status: int = 200
@@ -108,6 +109,8 @@ class Server:
                 if answer.behaviour in ("close", "hang") or self._stopping.is_set():
                     return
                 self._send(connection, answer, request)
+                if answer.behaviour == "echo":
+                    reader.echo()
         except OSError:
             pass  # the proxy closed, or `stop` did
         finally:
@@ -189,6 +192,12 @@ class _Reader:
             pass
         found, self._buffer = self._buffer[:length], self._buffer[length:]
         return found
+
+    def echo(self) -> None:
+        """Sends back whatever comes, until the connection ends."""
+        while self._buffer or self._more():
+            self._connection.sendall(self._buffer)
+            self._buffer = b""
 
     def _more(self) -> bool:
         received = self._connection.recv(65536)
