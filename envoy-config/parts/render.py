@@ -24,13 +24,14 @@ CHAIN = {
     "rate-limit-user": "By user, so after jwt-auth.",
     "schema-guard": "Last: it waits for bodies, and only for those of callers who may send one.",
 }
-MODULES = {"rate-limit-user": "rate-limit"}  # else as the instance
+MODULES = {"rate-limit-user": "rate-limit", "jwt-auth-oidc": "jwt-auth"}  # else as the instance
 
 TITLES = {
     "header-guard": "Header hygiene for requests and answers.",
     "audit": "One JSON event a request, on standard output.",
     "rate-limit": "Limits by client address.",
     "jwt-auth": "Bearer tokens, checked with the keys that the identity provider publishes.",
+    "jwt-auth-oidc": "Bearer tokens of an OpenID provider, whose metadata say where its keys are; the tenant for Envoy's own filters.",
     "schema-guard": "Requests checked against the OpenAPI document of the Orders API.",
     "chain": "The whole chain: a filter of Envoy's for each job.",
     "suite": "The whole chain in one module and one VM: less work a request than chain.yaml, the same answers.",
@@ -97,9 +98,9 @@ def bootstrap(name: str) -> str:
         filters = envoy_filter(name, settings)
     else:
         filters = envoy_filter(name, configuration(name))
-    if name in ("jwt-auth", "chain", "suite"):
+    if name in ("jwt-auth", "jwt-auth-oidc", "chain", "suite"):
         clusters = part("idp-cluster")
-    log = part("event-log") if name in ("audit", "chain", "suite") else part("verdict-log").replace("NAME", name)
+    log = part("event-log") if name in ("audit", "chain", "suite") else part("verdict-log").replace("NAME", MODULES.get(name, name))
     head = (
         f"# {TITLES[name]}\n"
         f"# To run from the root of the repository, after `make build`: envoy -c envoy-config/{name}.yaml\n"
