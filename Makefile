@@ -105,6 +105,10 @@ test-faults: build ## The modules on a host that misbehaves; STEPS=1000000 rando
 test-e2e: python ## Cases against real Envoy
 	@$(PYTHON) -m pytest -q tests/e2e $(if $(FILTER),-k $(FILTER))
 
+.PHONY: schemas
+schemas: ## Write docs/schemas, the JSON Schemas of configurations
+	@$(CARGO) run --locked --quiet -p portcullis-schemas
+
 .PHONY: cases
 cases: python ## Which requirements are covered, not applicable, open
 	@$(PYTHON) tests/tools/cases.py
@@ -122,7 +126,7 @@ fuzz-merge: rust-target python ## Take what fuzzing found into the committed cor
 	@$(PYTHON) tests/fuzz/fuzz.py --merge $(if $(TARGET),--target $(TARGET))
 
 .PHONY: chaos
-chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 8 minutes
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 10 minutes
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
 
 .PHONY: soak

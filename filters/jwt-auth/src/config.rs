@@ -23,6 +23,7 @@ pub use remote::{DiscoveryConfig, RemoteConfig, TimingConfig};
 
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The issuers whose tokens are accepted.
@@ -62,6 +63,7 @@ pub struct Config {
 
 /// What happens to a CORS preflight request: OPTIONS with one `origin` and one `access-control-request-method`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Preflight {
     /// It is a request like any other.
@@ -73,6 +75,7 @@ pub enum Preflight {
 
 /// Where a credential is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LocationConfig {
     /// A request field. `authorization` is read with the schemes Bearer and DPoP, any other as a whole.
@@ -85,6 +88,7 @@ pub enum LocationConfig {
 
 /// What the requests that it selects need.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// Unique, for audit.
@@ -111,6 +115,7 @@ pub struct RuleConfig {
 
 /// Which credentials a request needs. Names are those of `providers`, `api_keys` and `client_certificates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RequireConfig {
     /// None; one that is there is not looked at.
@@ -131,6 +136,7 @@ pub enum RequireConfig {
 
 /// A condition on a claim. Types are compared strictly: the text `"true"` is not `true`, and `7.0` is not `7`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimRuleConfig {
     /// The claim's name, or a path as in `realm_access.tenant`.
@@ -141,6 +147,7 @@ pub struct ClaimRuleConfig {
 
 /// How and when the user must have authenticated (RFC 9470 section 3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthenticationConfig {
     /// `acr` must be one of these; empty: any.

@@ -30,6 +30,7 @@ pub struct Identity {
 /// What can be published of an identity in filter state: each property costs every request about as much as the rest of
 /// a small filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Property {
     /// The whole identity as JSON, for filters of Portcullis in other VMs: [`Identity::PROPERTY`].

@@ -48,6 +48,17 @@ impl<'de> Deserialize<'de> for TextPattern {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for TextPattern {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TextPattern".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "minLength": 1, "description": "A text; each `*` stands for any characters."})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -17,6 +17,7 @@ impl Reason {
 
 /// Whether a rule refuses, only reports, or does nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A violation is refused.
@@ -30,6 +31,7 @@ pub enum Mode {
 
 /// What a filter does when it can't decide: a host call failed, a key set is unreachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
     /// Refuse the request (fail closed).

@@ -6,6 +6,7 @@ use serde::Deserialize;
 ///
 /// There is no `none`; and HMAC is for secrets of the configuration only, never for a key that a provider publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 section 3.3).
     #[serde(rename = "RS256")]

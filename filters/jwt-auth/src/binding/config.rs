@@ -20,6 +20,7 @@ pub const MAX_LEEWAY: u64 = 60;
 
 /// Sender-constrained tokens.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BindingConfig {
     /// Whether `cnf` of a token sent as `Bearer` is honored. `false` accepts a stolen token from anybody: only for a
@@ -40,6 +41,7 @@ impl Default for BindingConfig {
 
 /// DPoP (RFC 9449).
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DpopConfig {
     /// Algorithms of proofs. Default: ES256 and RS256, which clients have.
@@ -69,6 +71,7 @@ pub struct DpopConfig {
 
 /// Nonces that this filter demands in proofs (RFC 9449 section 9).
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NonceConfig {
     /// A nonce is accepted for one to two of these: whole seconds, 10 s to 1 hour. Default 5 min.
@@ -81,6 +84,7 @@ pub struct NonceConfig {
 
 /// Client certificates as credentials.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClientCertificatesConfig {
     /// For logs and metrics, and the issuer of DNS names: up to 64 of `a-z0-9-_`.

@@ -8,6 +8,7 @@ use crate::defaults;
 
 /// A set of API keys.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeysConfig {
     /// For rules and logs, and the issuer of the identities: `api-keys:NAME`.
@@ -27,6 +28,7 @@ pub struct ApiKeysConfig {
 
 /// One key. The key itself is in no configuration.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyConfig {
     /// The subject of its identity; unique in the set.

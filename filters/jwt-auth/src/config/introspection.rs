@@ -7,6 +7,7 @@ use crate::defaults;
 
 /// Asking an issuer about opaque tokens (RFC 7662).
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionConfig {
     /// Address of the introspection endpoint.

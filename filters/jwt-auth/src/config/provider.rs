@@ -10,6 +10,7 @@ use crate::defaults;
 
 /// One issuer.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// For rules, logs and metrics: lower-case letters, digits, `-` and `_`.
@@ -92,6 +93,7 @@ pub struct ProviderConfig {
 
 /// Where a provider's keys are.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JwksConfig {
     /// A JWK set in the configuration.
@@ -104,6 +106,7 @@ pub enum JwksConfig {
 
 /// Tokens that their issuer took back, by `jti`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RevocationConfig {
     /// In the configuration.
@@ -114,6 +117,7 @@ pub struct RevocationConfig {
 
 /// A secret for HMAC.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SharedSecretConfig {
     /// `kid` of its tokens; absent: of tokens without `kid`.
@@ -128,6 +132,7 @@ pub struct SharedSecretConfig {
 
 /// A standard's set of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// JWT access tokens (RFC 9068 section 2): `typ` is `at+jwt`; `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and
@@ -137,6 +142,7 @@ pub enum Profile {
 
 /// A claim as a request field.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimToHeader {
     /// The claim's name, or a path as in `realm_access.tenant`.
@@ -147,6 +153,7 @@ pub struct ClaimToHeader {
 
 /// A claim as filter state `wasm.portcullis.claim.KEY`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimToFilterState {
     /// The claim's name, or a path as in `realm_access.tenant`.

@@ -7,6 +7,7 @@ use crate::defaults;
 
 /// Fetching a document from its address.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
     /// Its address. Host and path go into the request; the connection is the cluster's, TLS included.
@@ -29,6 +30,7 @@ pub struct RemoteConfig {
 
 /// Fetching a JWK set from where the issuer's metadata say that it is (OpenID Connect Discovery 1.0).
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DiscoveryConfig {
     /// Address of the metadata; absent: `/.well-known/openid-configuration` behind the provider's issuer. For OAuth
@@ -50,6 +52,7 @@ pub struct DiscoveryConfig {
 
 /// When to fetch.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TimingConfig {
     /// Deadline of each of the two calls, 10 ms to 30 s.

@@ -57,6 +57,35 @@ impl fmt::Display for TimeSpan {
     }
 }
 
+/// For JSON Schema: the form, and defaults as an operator would write them.
+#[cfg(feature = "schema")]
+mod time_span_schema {
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use serde::{Serialize, Serializer};
+
+    use super::TimeSpan;
+
+    impl JsonSchema for TimeSpan {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "TimeSpan".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "type": "string",
+                "pattern": "^[0-9]+(ms|s|m|h|d)$",
+                "description": "A length of time with its unit: ms, s, m, h or d.",
+            })
+        }
+    }
+
+    impl Serialize for TimeSpan {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+}
+
 /// A number of bytes, written with its unit: `"512B"`, `"64KiB"`, `"1MiB"`, `"1GiB"`. Whole numbers only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(usize);
@@ -140,6 +169,7 @@ impl<'de> Deserialize<'de> for ByteSize {
 /// A secret by reference, `{"env": "NAME"}`: the value comes from the VM's environment and never stands in a
 /// configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
     /// Name of the environment variable.

@@ -11,6 +11,7 @@ use crate::{ConfigError, Denial, Request};
 /// match: {methods: [GET, HEAD], path: "/orders/{id}", hosts: [api.test], headers: [{name: x-tenant}]}
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Selector {
     /// Methods, upper-case, compared exactly. `GET` does not stand for `HEAD`: list both where both are meant.
@@ -30,6 +31,7 @@ pub struct Selector {
 /// protects `x-role: admin` must not be left by sending more. A value that is a list itself is also met by fields that
 /// make it together (RFC 9110 section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeaderSelector {
     /// Field name; case makes no difference.
