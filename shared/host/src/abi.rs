@@ -81,14 +81,26 @@ functions! {
     fn proxy_set_effective_context(context: u32);
 }
 
-// WASI preview 1 `random_get`; errno 0 is success.
-#[cfg(target_os = "wasi")]
-#[link(wasm_import_module = "wasi_snapshot_preview1")]
-unsafe extern "C" {
-    pub fn random_get(buffer: *mut u8, len: usize) -> u32;
+macro_rules! wasi_functions {
+    ($(fn $name:ident($($argument:ident: $type:ty),*);)*) => {
+        // WASI preview 1; errno 0 is success.
+        #[cfg(target_os = "wasi")]
+        #[link(wasm_import_module = "wasi_snapshot_preview1")]
+        unsafe extern "C" {
+            $(pub fn $name($($argument: $type),*) -> u32;)*
+        }
+
+        $(
+            #[cfg(not(target_os = "wasi"))]
+            pub unsafe fn $name($(_: $type),*) -> u32 {
+                52 // ENOSYS
+            }
+        )*
+    };
 }
 
-#[cfg(not(target_os = "wasi"))]
-pub unsafe fn random_get(_: *mut u8, _: usize) -> u32 {
-    52 // ENOSYS
+wasi_functions! {
+    fn random_get(buffer: *mut u8, len: usize);
+    fn environ_sizes_get(count: *mut usize, size: *mut usize);
+    fn environ_get(entries: *mut *mut u8, buffer: *mut u8);
 }

@@ -183,7 +183,10 @@ impl Run<'_> {
                 self.fault.effect,
                 Effect::Status(status::CAS_MISMATCH) | Effect::Lost(status::CAS_MISMATCH)
             );
-        let lenient = self.subject.fails_open && accepted && self.kind == Kind::Failure && !lost_swap;
+        // No module can let a request go on when the proxy does not; then an answer is all there is.
+        let is_stuck = self.fault.call == Some("proxy_continue_stream");
+        let lenient =
+            self.subject.fails_open && accepted && self.kind == Kind::Failure && !lost_swap && !is_stuck;
         // The answer can't be sent, or the proxy itself ended the stream.
         let unanswered = self.fault.call == Some("proxy_send_local_response") || self.kind == Kind::Reentry;
         if status.is_some_and(|status| status < 400) || (lenient && self.case.refused.is_none()) {
