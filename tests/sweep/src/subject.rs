@@ -1,7 +1,8 @@
 //! What is put on the host: the modules, their configurations, and exchanges whose verdict is known.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use portcullis_jose::testing::{E1, OTHER, R1, verify_signature};
 use proxy_wasm_fault_host::{Answer, Callback, Exchange, Message, Module, Proxy, Trap, Vm};
@@ -73,9 +74,7 @@ impl Subject {
         proxy.clusters.insert("silent".into(), Answer::Silence);
         proxy.environment.insert("CLIENT_SECRET".into(), "of-the-filter-at-the-issuer".into());
         if self.native_signatures {
-            let known = known_keys();
-            let function = move |argument: &[u8]| verify_signature::answer(argument, &known).ok_or(2);
-            proxy.functions.insert("verify_signature".into(), Arc::new(function));
+            proxy.functions.insert("verify_signature".into(), Arc::new(verified));
         }
         proxy
     }
@@ -103,6 +102,17 @@ pub fn configure(vm: &mut Vm, root: u32) -> Result<bool, Trap> {
 
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Envoy's `verify_signature`. Each start of a module asks the same fifteen questions, so answers are kept.
+fn verified(argument: &[u8]) -> Result<Vec<u8>, u32> {
+    type Answers = HashMap<Vec<u8>, Option<Vec<u8>>>;
+    static ANSWERS: LazyLock<Mutex<Answers>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Vec<Value>> = LazyLock::new(known_keys);
+    let mut answers = ANSWERS.lock().unwrap();
+    let answer =
+        answers.entry(argument.to_vec()).or_insert_with(|| verify_signature::answer(argument, &KNOWN));
+    answer.clone().ok_or(2)
 }
 
 fn known_keys() -> Vec<Value> {
