@@ -126,7 +126,7 @@ fuzz-merge: rust-target python ## Take what fuzzing found into the committed cor
 	@$(PYTHON) tests/fuzz/fuzz.py --merge $(if $(TARGET),--target $(TARGET))
 
 .PHONY: chaos
-chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 10 minutes
+chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 8 minutes
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
 
 .PHONY: soak
