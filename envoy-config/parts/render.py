@@ -84,6 +84,7 @@ def envoy_filter(instance: str, settings: str, explained: bool = True) -> str:
 
 def bootstrap(name: str) -> str:
     clusters = ""
+    module = MODULES.get(name, name)
     if name == "chain":
         filters = "\n".join(
             comment(why) + envoy_filter(instance, configuration(instance), explained=instance == "header-guard")
@@ -98,9 +99,9 @@ def bootstrap(name: str) -> str:
         filters = envoy_filter(name, settings)
     else:
         filters = envoy_filter(name, configuration(name))
-    if name in ("jwt-auth", "jwt-auth-oidc", "chain", "suite"):
+    if module in ("jwt-auth", "chain", "suite"):
         clusters = part("idp-cluster")
-    log = part("event-log") if name in ("audit", "chain", "suite") else part("verdict-log").replace("NAME", MODULES.get(name, name))
+    log = part("event-log") if name in ("audit", "chain", "suite") else part("verdict-log").replace("NAME", module)
     head = (
         f"# {TITLES[name]}\n"
         f"# To run from the root of the repository, after `make build`: envoy -c envoy-config/{name}.yaml\n"

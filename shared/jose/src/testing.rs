@@ -161,9 +161,7 @@ impl SigningKey {
     pub fn token(&self, claims: &Value) -> String {
         self.sign_bytes(self.header().to_string().as_bytes(), claims.to_string().as_bytes())
     }
-}
 
-impl SigningKey {
     /// A DPoP proof by this key (RFC 9449 section 4.2).
     #[must_use]
     pub fn proof(&self, claims: &Value) -> String {

@@ -122,26 +122,30 @@ fn known_keys() -> Vec<Value> {
     probes.chain([&R1, &E1, &OTHER].map(|key| key.public_jwk())).collect()
 }
 
+const fn subject(
+    name: &'static str,
+    module: &'static str,
+    configuration: Value,
+    cases: Vec<Case>,
+) -> Subject {
+    Subject { name, module, configuration, cases, fails_open: false, native_signatures: true }
+}
+
+/// The same with `on_error: allow`.
+fn failing_open(
+    name: &'static str,
+    module: &'static str,
+    configuration: &Value,
+    cases: Vec<Case>,
+) -> Subject {
+    let mut configuration = configuration.clone();
+    configuration["on_error"] = json!("allow");
+    Subject { fails_open: true, ..subject(name, module, configuration, cases) }
+}
+
 /// Every filter, with the configurations that matter. A new filter joins here.
 #[must_use]
 pub fn all() -> Vec<Subject> {
-    let open = |value: &Value| {
-        let mut value = value.clone();
-        value["on_error"] = json!("allow");
-        value
-    };
-    let subject = |name, module, configuration, cases| Subject {
-        name,
-        module,
-        configuration,
-        cases,
-        fails_open: false,
-        native_signatures: true,
-    };
-    let failing_open = |name, module, configuration: &Value, cases| Subject {
-        fails_open: true,
-        ..subject(name, module, open(configuration), cases)
-    };
     let mut subjects = tokens::subjects();
     subjects.extend([
         // An event that can't be written is no reason to refuse a request: its default is `allow`.

@@ -17,10 +17,13 @@ fn host() -> FakeHost {
     host
 }
 
+fn config() -> Value {
+    json!({"url": "http://idp.test/introspect", "cluster": "idp", "client_id": "api",
+        "client_secret": {"env": "SECRET"}})
+}
+
 fn introspector(host: &FakeHost) -> Introspector {
-    let config = json!({"url": "http://idp.test/introspect", "cluster": "idp", "client_id": "api",
-        "client_secret": {"env": "SECRET"}});
-    let policy = IntrospectionPolicy::new(serde_json::from_value(config).unwrap(), host).unwrap();
+    let policy = IntrospectionPolicy::new(serde_json::from_value(config()).unwrap(), host).unwrap();
     Introspector::new(policy, 100, [7; 16])
 }
 
@@ -159,8 +162,7 @@ fn an_answer_is_remembered_for_a_second_at_least() {
         for (span, expected) in
             [("0s", false), ("999ms", false), ("1s", true), ("1h", true), ("3601s", false)]
         {
-            let mut config = json!({"url": "http://idp.test/introspect", "cluster": "idp", "client_id": "api",
-                "client_secret": {"env": "SECRET"}});
+            let mut config = config();
             config[member] = json!(span);
             let policy = IntrospectionPolicy::new(serde_json::from_value(config).unwrap(), &host);
             assert_eq!(policy.is_ok(), expected, "{member} {span}");

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::SoftwareVerifier;
-use crate::testing::{E1, E2, R1, SigningKey};
+use crate::testing::{E1, E2, R1, SigningKey, ath};
 
 const NOW: u64 = 1_800_000_000;
 const TOKEN: &[u8] = b"an.access.token";
@@ -26,8 +26,7 @@ fn header(key: &SigningKey) -> Value {
 }
 
 fn claims() -> Value {
-    let ath = base64url::encode(&Sha256::digest(TOKEN));
-    json!({"jti": "p1", "htm": "POST", "htu": "https://api.test/orders", "iat": NOW, "ath": ath})
+    json!({"jti": "p1", "htm": "POST", "htu": "https://api.test/orders", "iat": NOW, "ath": ath(TOKEN)})
 }
 
 fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
@@ -120,7 +119,7 @@ fn claims_are_for_this_request_now() {
     use ProofRejection::{
         DateInvalid, Expired, JtiInvalid, MethodMismatch, NotYetValid, TokenMismatch, UriMismatch,
     };
-    let other_hash = base64url::encode(&Sha256::digest(b"another.access.token"));
+    let other_hash = ath(b"another.access.token");
     let padded = format!("{}=", claims()["ath"].as_str().unwrap());
     for (name, changes, expected) in [
         ("GET for POST", json!({"htm": "GET"}), Err(MethodMismatch)),

@@ -4,20 +4,13 @@ use portcullis_jose::testing::{E1, OTHER, R1, SigningKey, ath, jwks};
 use proxy_wasm_fault_host::Exchange;
 use serde_json::{Value, json};
 
-use super::{Case, NOW, Subject, leaky, pass, refuse, request};
+use super::{Case, NOW, Subject, failing_open, leaky, pass, refuse, request, subject};
 
 const ISSUER: &str = "https://issuer.test/";
 
 /// jwt-auth with each of its sources.
 pub fn subjects() -> Vec<Subject> {
-    let subject = |name, configuration, cases| Subject {
-        name,
-        module: "jwt-auth",
-        configuration,
-        cases,
-        fails_open: false,
-        native_signatures: true,
-    };
+    let subject = |name, configuration, cases| subject(name, "jwt-auth", configuration, cases);
     vec![
         subject("jwt-auth, keys inline", inline(), cases()),
         Subject { native_signatures: false, ..subject("jwt-auth, signatures in wasm", inline(), cases()) },
@@ -31,14 +24,12 @@ pub fn subjects() -> Vec<Subject> {
         subject("jwt-auth, introspection", introspection("introspection"), opaque_cases(None)),
         subject("jwt-auth, not active", introspection("inactive"), opaque_cases(Some(401))),
         subject("jwt-auth, no introspection", introspection("silent"), opaque_cases(Some(503))),
-        Subject {
-            fails_open: true,
-            ..subject(
-                "jwt-auth, introspection, allow",
-                allowing(introspection("introspection")),
-                opaque_cases(None),
-            )
-        },
+        failing_open(
+            "jwt-auth, introspection, allow",
+            "jwt-auth",
+            &introspection("introspection"),
+            opaque_cases(None),
+        ),
         subject(
             "jwt-auth, revocation",
             jwt_auth(&revocation(&json!({"inline": ["taken-back"]}))),
@@ -73,25 +64,17 @@ pub fn inline() -> Value {
 
 /// One provider with these members.
 fn jwt_auth(members: &Value) -> Value {
-    let mut provider = json!({
+    let provider = json!({
         "name": "main",
         "issuer": ISSUER,
         "audiences": ["api://orders"],
         "claims_to_headers": [{"claim": "sub", "header": "x-user-id"}],
     });
-    for (name, value) in members.as_object().unwrap() {
-        provider[name] = value.clone();
-    }
     json!({
         "realm": "orders",
-        "providers": [provider],
+        "providers": [with(provider, members)],
         "rules": [{"id": "health", "match": {"path": "/health"}, "require": "none"}],
     })
-}
-
-fn allowing(mut configuration: Value) -> Value {
-    configuration["on_error"] = json!("allow");
-    configuration
 }
 
 fn remote(cluster: &str) -> Value {
@@ -212,10 +195,10 @@ fn proof_cases() -> Vec<Case> {
     ]
 }
 
-/// Claims with some more.
-fn with(mut claims: Value, more: &Value) -> Value {
+/// An object with some more members.
+fn with(mut object: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().unwrap() {
-        claims[name] = value.clone();
+        object[name] = value.clone();
     }
-    claims
+    object
 }
