@@ -57,16 +57,16 @@ def _measure(options: argparse.Namespace) -> list[report.Result]:
 def _options() -> argparse.Namespace:
     names = [item.name for item in COMPARISONS] + [START_UP]
     parser = argparse.ArgumentParser(description="Compares Portcullis with Envoy's own filters.")
-    parser.add_argument("--rounds", type=int, help="how often each listener is measured; default 5")
-    parser.add_argument("--seconds", type=int, help="for how long each time; default 4")
+    parser.add_argument("--rounds", type=int, help="how often each listener is measured; default 20")
+    parser.add_argument("--seconds", type=int, help="for how long each time; default 1")
     parser.add_argument("--starts", type=int, help="how often Envoy is started with each module; default 5")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 1 second, 2 starts: under 3 minutes, more noise")
     parser.add_argument("--only", action="append", metavar="NAME", choices=names,
                         help=f"only this one; may be repeated: {', '.join(names)}")
     options = parser.parse_args()
     options.only = options.only or names
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (1 if options.quick else 4)
+    options.rounds = options.rounds or (3 if options.quick else 20)
+    options.seconds = options.seconds or 1
     options.starts = options.starts or (2 if options.quick else 5)
     return options
 

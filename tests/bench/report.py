@@ -67,16 +67,17 @@ def print_cases(rounds: Rounds) -> None:
 
 def print_comparisons(comparisons: Sequence[Comparison], results: Sequence[Result], rounds: Rounds) -> None:
     """The ratios, and below them what each compares."""
-    rows = [["comparison", "ratio", "low", "high", "CPU ratio", "ours/s", "theirs/s", "against"]]
+    rows = [["comparison", "ratio", "low", "high", "CPU ratio", "quietest", "ours/s", "theirs/s", "against"]]
     for comparison, item in zip(comparisons, results, strict=True):
-        pairs = zip(rounds[comparison.subject], rounds[comparison.against], strict=True)
-        cpu = statistics.median(theirs.cpu / ours.cpu for ours, theirs in pairs)
+        ours, theirs = ([one.cpu for one in rounds[case]] for case in (comparison.subject, comparison.against))
+        cpu = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         rows.append([
-            item.name, f"{item.ratio:.2f}", f"{item.low:.2f}", f"{item.high:.2f}", f"{cpu:.2f}",
+            item.name, f"{item.ratio:.2f}", f"{item.low:.2f}", f"{item.high:.2f}", f"{cpu:.2f}", f"{min(theirs) / min(ours):.2f}",
             f"{item.value:,.0f}", f"{item.baseline:,.0f}", item.against,
         ])
     _print_table(rows)
-    print("\nA ratio above 1 means that Portcullis is better.")
+    print("\nA ratio above 1 means that Portcullis is better. `quietest` compares the least processor time that each took in any round:")
+    print("other work on the machine only ever adds to that.")
     for comparison in comparisons:
         print(f"  {comparison.name}: {comparison.note}.")
 

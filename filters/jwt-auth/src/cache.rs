@@ -25,8 +25,8 @@ impl<V: Clone> TokenCache<V> {
     #[must_use]
     pub fn new(entries: usize, bytes: usize, seed: [u8; 16]) -> Self {
         Self {
-            young: HashMap::with_hasher(TailState(seed)),
-            old: HashMap::with_hasher(TailState(seed)),
+            young: HashMap::with_hasher(TailState::new(seed)),
+            old: HashMap::with_hasher(TailState::new(seed)),
             young_bytes: 0,
             half_entries: entries / 2,
             half_bytes: bytes / 2,
@@ -94,8 +94,8 @@ impl Doorkeeper {
 
     /// Nobody came yet. The seed has to be secret.
     #[must_use]
-    pub const fn new(seed: [u8; 16]) -> Self {
-        Self { seen: [0; Self::PLACES], state: TailState(seed) }
+    pub fn new(seed: [u8; 16]) -> Self {
+        Self { seen: [0; Self::PLACES], state: TailState::new(seed) }
     }
 
     /// Whether this token came before, as far as is known; another one counts as it once in 2^32 times. From now on it
@@ -122,8 +122,8 @@ pub const fn cost(token: &[u8]) -> usize {
 /// Hashes only the end of a token, which saves most of the time of a look-up: signatures are as good as random
 /// there, and the bytes before are compared anyway. Seeded, so that nobody can choose where tokens fall; not by
 /// `RandomState`, which traps where the proxy has no randomness.
-#[derive(Clone, Copy)]
-struct TailState([u8; 16]);
+#[derive(Clone)]
+struct TailState(DefaultHasher);
 
 /// See [`TailState`].
 struct TailHasher(DefaultHasher);
@@ -131,13 +131,19 @@ struct TailHasher(DefaultHasher);
 /// Bytes of a token's end that are hashed: 48 bytes of its signature.
 const TAIL: usize = 64;
 
+impl TailState {
+    fn new(seed: [u8; 16]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&seed);
+        Self(hasher)
+    }
+}
+
 impl BuildHasher for TailState {
     type Hasher = TailHasher;
 
     fn build_hasher(&self) -> TailHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.0);
-        TailHasher(hasher)
+        TailHasher(self.0.clone())
     }
 }
 
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn nobody_knows_where_a_token_falls() {
         let places: std::collections::BTreeSet<u64> =
-            (0..8).map(|seed| TailState([seed; 16]).hash_one(b"a token")).collect();
+            (0..8).map(|seed| TailState::new([seed; 16]).hash_one(b"a token")).collect();
         assert!(places.len() > 1, "a hash without a seed");
     }
 

@@ -93,9 +93,9 @@ impl JwtAuth {
         host: &dyn Host,
         now: Result<UnixTime, Refusal>,
     ) -> Result<Vec<Rc<Accepted>>, Failure> {
-        let mut accepted = Vec::new();
-        let mut tokens = Vec::new();
-        for group in rule.require.groups() {
+        let groups = rule.require.groups();
+        let (mut accepted, mut tokens) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        for group in groups {
             let found = match group.find(request)? {
                 Some(found) => {
                     let now = now?;
@@ -134,7 +134,9 @@ impl JwtAuth {
             let Some(source) = self.policy.sources().get(*index) else { continue };
             let Kind::Certificates(certificates) = &source.kind else { continue };
             match certificates.identify(host) {
-                Ok(identity) => return Ok(Some(Rc::new(source.outputs.accept(*index, identity, None)?))),
+                Ok(identity) => {
+                    return Ok(Some(Rc::new(source.outputs.accept(*index, identity, None, None)?)));
+                }
                 Err(BindingRefusal::CertificateMissing) => {}
                 Err(refusal) => refused = Some(Refusal::Binding(refusal)),
             }
@@ -178,8 +180,8 @@ impl JwtAuth {
         {
             return Ok(keys.judge(found.credential.value, now)?);
         }
-        if Compact::is_opaque(found.credential.value)
-            && let Some(index) = found.sources.iter().find(|index| self.introspector(**index).is_some())
+        if let Some(index) = found.sources.iter().find(|index| self.introspector(**index).is_some())
+            && Compact::is_opaque(found.credential.value)
         {
             let accepted = self.introspect(*index, found.credential.value, host, now)?;
             return self.judge_source(accepted, found, host, now);
@@ -250,7 +252,7 @@ impl JwtAuth {
             return Err(Rejection::UnknownIssuer.into());
         }
         let validity = provider.tokens.check(&claims, now)?;
-        Ok(source.outputs.accept(index, provider.identity(claims)?, Some(validity))?)
+        Ok(source.outputs.accept(index, provider.identity(claims)?, None, Some(validity))?)
     }
 
     /// A token that was verified before, judged by the clock and the keys of now.

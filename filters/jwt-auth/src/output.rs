@@ -147,7 +147,7 @@ fn encode(text: &str, in_list: bool) -> Result<String, Rejection> {
 /// and `x.user.id` as `x-user-id` (CVE-2025-64484).
 pub fn copies<'a>(headers: &'a Headers, outputs: &'a [String]) -> impl Iterator<Item = &'a [u8]> {
     let is_copy = |name: &[u8]| outputs.iter().any(|output| folds_to(name, output.as_bytes()));
-    headers.iter().map(|(name, _)| name).filter(move |name| !outputs.is_empty() && is_copy(name))
+    headers.names().filter(move |name| !outputs.is_empty() && is_copy(name))
 }
 
 fn folds_to(name: &[u8], output: &[u8]) -> bool {

@@ -43,7 +43,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// What an identity comes to.
+    /// What an identity comes to. `text` is the JSON that its claims were read from, where there is one.
     ///
     /// # Errors
     /// [`Rejection::ClaimsInvalid`] when a claim can't be a field.
@@ -51,6 +51,7 @@ impl Outputs {
         &self,
         source: usize,
         mut identity: Identity,
+        text: Option<&[u8]>,
         validity: Option<Validity>,
     ) -> Result<Accepted, Rejection> {
         let mut fields = Vec::with_capacity(self.headers.len());
@@ -59,7 +60,7 @@ impl Outputs {
                 fields.push((output.header().to_owned(), value));
             }
         }
-        identity.publish(&self.properties);
+        identity.publish(&self.properties, text);
         for output in &self.claims {
             if let Some(value) = output.value(&identity.claims)? {
                 identity.properties.push((output.property().to_owned(), value.into_bytes()));
@@ -114,7 +115,8 @@ impl Source {
         token: VerifiedToken,
     ) -> Result<Accepted, Rejection> {
         let validity = Some(token.validity());
-        self.outputs.accept(source, provider.identity(token.into_claims())?, validity)
+        let (claims, text) = token.into_parts();
+        self.outputs.accept(source, provider.identity(claims)?, Some(&text), validity)
     }
 
     /// A set of API keys.
@@ -135,7 +137,7 @@ impl Source {
             from: locations(std::mem::take(&mut config.from))?,
             forward: config.forward,
             kind: Kind::ApiKeys(ApiKeys::new(config, seed, |identity| {
-                outputs.accept(source, identity, None)
+                outputs.accept(source, identity, None, None)
             })?),
             outputs,
         })

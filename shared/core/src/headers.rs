@@ -43,22 +43,21 @@ impl Headers {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let count = read_u32(&bytes, 0).ok_or(TruncatedPairs)?;
-        let sizes = usize::try_from(count).ok().and_then(|n| n.checked_mul(8)).ok_or(TruncatedPairs)?;
-        let mut offset = sizes.checked_add(4).ok_or(TruncatedPairs)?;
+        let size = to_u32(bytes.len())?;
+        let count = bytes.first_chunk().map(|count| u32::from_le_bytes(*count)).ok_or(TruncatedPairs)?;
+        let mut offset =
+            count.checked_mul(8).and_then(|lengths| lengths.checked_add(4)).ok_or(TruncatedPairs)?;
         // Also bounds the allocation below by the size of the buffer.
-        let lengths = bytes.get(4..offset).ok_or(TruncatedPairs)?;
-        let mut fields = Vec::with_capacity(lengths.len() / 8);
-        for pair in lengths.chunks_exact(8) {
-            let name_len = read_u32(pair, 0).ok_or(TruncatedPairs)?;
-            let value_len = read_u32(pair, 4).ok_or(TruncatedPairs)?;
+        let lengths = usize::try_from(offset).ok().and_then(|end| bytes.get(4..end)).ok_or(TruncatedPairs)?;
+        let (pairs, _) = lengths.as_chunks::<8>();
+        let mut fields = Vec::with_capacity(pairs.len());
+        for [a, b, c, d, e, f, g, h] in pairs {
+            let (name_len, value_len) =
+                (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
             let name = offset;
             let value = end(name, name_len).ok_or(TruncatedPairs)?;
-            offset = end(value, value_len).ok_or(TruncatedPairs)?;
-            if offset > bytes.len() {
-                return Err(TruncatedPairs);
-            }
-            fields.push(Field { name: to_u32(name)?, name_len, value: to_u32(value)?, value_len });
+            offset = end(value, value_len).filter(|end| *end <= size).ok_or(TruncatedPairs)?;
+            fields.push(Field { name, name_len, value, value_len });
         }
         Ok(Self { bytes, fields })
     }
@@ -86,16 +85,22 @@ impl Headers {
         self.fields.iter().map(|field| self.pair(*field))
     }
 
+    /// All names in order, as often as there are fields.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().map(|field| slice(&self.bytes, field.name, field.name_len))
+    }
+
     /// The values of all fields called `name`, in order.
     pub fn all<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value)
+        let fields = self.fields.iter().filter(move |field| self.is_called(**field, name));
+        fields.map(|field| slice(&self.bytes, field.value, field.value_len))
     }
 
     /// The first field called `name`. Only for fields whose duplicates cannot change a decision; else
     /// [`Headers::single`].
     #[must_use]
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+        self.all(name).next()
     }
 
     /// The value of a field that may occur once at most.
@@ -178,6 +183,12 @@ impl Headers {
         before.saturating_sub(self.fields.len())
     }
 
+    /// Most names differ in length already.
+    fn is_called(&self, field: Field, name: &[u8]) -> bool {
+        usize::try_from(field.name_len) == Ok(name.len())
+            && slice(&self.bytes, field.name, field.name_len) == name
+    }
+
     fn pair(&self, field: Field) -> (&[u8], &[u8]) {
         (slice(&self.bytes, field.name, field.name_len), slice(&self.bytes, field.value, field.value_len))
     }
@@ -223,14 +234,9 @@ impl fmt::Debug for Headers {
     }
 }
 
-fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..)?.first_chunk::<4>()?;
-    Some(u32::from_le_bytes(*word))
-}
-
 /// The offset behind `len` bytes from `start` and their NUL.
-fn end(start: usize, len: u32) -> Option<usize> {
-    start.checked_add(usize::try_from(len).ok()?)?.checked_add(1)
+fn end(start: u32, len: u32) -> Option<u32> {
+    start.checked_add(len)?.checked_add(1)
 }
 
 fn to_u32(offset: usize) -> Result<u32, TruncatedPairs> {

@@ -245,8 +245,7 @@ impl<'a> Parser<'a> {
 
     /// The part of a string that stands for itself.
     fn plain(&mut self) -> &'a str {
-        let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-        let plain = plain.unwrap_or(self.rest.len());
+        let plain = plain_len(self.rest);
         let start = self.offset();
         // Both ends are ASCII, so they are no place within a character.
         let text = self.text.get(start..start.saturating_add(plain)).unwrap_or_default();
@@ -353,6 +352,29 @@ impl<'a> Parser<'a> {
         self.skip(count);
         Ok(())
     }
+}
+
+/// How many bytes come before the first that ends a string, begins an escape or has no place in one. Eight at a time: in each
+/// word the lowest byte that meets a condition has its highest bit set (as in `strlen` of many C libraries); bytes above it can
+/// be wrong, those below are not.
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES.wrapping_mul(least)) & !word & HIGHEST;
+    let (words, rest) = text.as_chunks::<8>();
+    let mut len = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ ONES.wrapping_mul(u64::from(b'"')), 1);
+        let backslash = below(word ^ ONES.wrapping_mul(u64::from(b'\\')), 1);
+        let found = quote | backslash | below(word, 0x20);
+        if found != 0 {
+            return len.saturating_add(usize::try_from(found.trailing_zeros() / 8).unwrap_or_default());
+        }
+        len = len.saturating_add(8);
+    }
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+    len.saturating_add(end.unwrap_or(rest.len()))
 }
 
 #[cfg(test)]

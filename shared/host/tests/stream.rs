@@ -104,7 +104,7 @@ impl Filter for ScriptedFilter {
             }
             Does::Identify => {
                 let mut identity = Identity { subject: "alice".into(), ..Identity::default() };
-                identity.publish(&[Property::Identity, Property::Sub]);
+                identity.publish(&[Property::Identity, Property::Sub], None);
                 ctx.set_identity(identity);
                 ctx.set_operation("listOrders");
                 Flow::Continue

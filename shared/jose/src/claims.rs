@@ -122,14 +122,15 @@ impl TokenPolicy {
     /// # Errors
     /// The first [`Rejection`] found: time, then audience, then form, then subject.
     pub fn check(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
-        let validity = self.check_time(claims, now)?;
-        let is_ours = || claims.get("aud").is_some_and(|audience| self.accepts_audience(audience));
+        let registered = Registered::from(claims);
+        let validity = self.check_time(&registered, now)?;
+        let is_ours = || registered.audience.is_some_and(|audience| self.accepts_audience(audience));
         if !self.audiences.is_empty() && !is_ours() {
             return Err(Rejection::AudienceMismatch);
         }
         self.check_presence(claims)?;
-        check_identity(claims)?;
-        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+        registered.check_identity()?;
+        let subject = registered.subject.and_then(Value::as_str).unwrap_or_default();
         if !self.subjects.is_empty() && !self.subjects.iter().any(|pattern| pattern.matches(subject)) {
             return Err(Rejection::SubjectNotAccepted);
         }
@@ -150,12 +151,13 @@ impl TokenPolicy {
 
     /// Accepted while `now < exp + leeway` (RFC 7519 section 4.1.4: "on or after" `exp` is too late) and
     /// `now >= nbf - leeway`, `now >= iat - leeway`. Fractions are rounded down.
-    fn check_time(&self, claims: &Map<String, Value>, now: UnixTime) -> Result<Validity, Rejection> {
-        let not_before = date(claims, "nbf")?.unwrap_or(0);
-        let issued_at = date(claims, "iat")?;
+    fn check_time(&self, claims: &Registered<'_>, now: UnixTime) -> Result<Validity, Rejection> {
+        let not_before = claims.not_before.map_or(Ok(0), seconds)?;
+        let issued_at = claims.issued_at.map(seconds).transpose()?;
         let longest = issued_at.filter(|_| !self.requires_expiration);
         let longest = longest.map(|issued_at| issued_at.saturating_add(self.max_lifetime));
-        let expiration = date(claims, "exp")?.or(longest).ok_or(Rejection::ClaimsInvalid)?;
+        let expiration = claims.expiration.map(seconds).transpose()?;
+        let expiration = expiration.or(longest).ok_or(Rejection::ClaimsInvalid)?;
         let validity = Validity {
             from: not_before.max(issued_at.unwrap_or(0)).saturating_sub(self.leeway),
             until: expiration.saturating_add(self.leeway),
@@ -180,31 +182,68 @@ impl TokenPolicy {
     }
 }
 
-/// A NumericDate (RFC 7519 section 2), rounded down. None when there is no such claim.
-pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Rejection> {
-    let Some(value) = claims.get(name) else {
-        return Ok(None);
-    };
-    let seconds = value.as_u64().or_else(|| value.as_f64().and_then(floor));
-    seconds.filter(|seconds| *seconds <= MAX_DATE).map(Some).ok_or(Rejection::ClaimsInvalid)
+/// The claims that are judged, found in one pass over all.
+#[derive(Default)]
+struct Registered<'a> {
+    audience: Option<&'a Value>,
+    subject: Option<&'a Value>,
+    expiration: Option<&'a Value>,
+    not_before: Option<&'a Value>,
+    issued_at: Option<&'a Value>,
+    /// `jti`, `client_id` and `azp`.
+    names: [Option<&'a Value>; 3],
+    /// `scope` and `scp`.
+    scopes: [Option<&'a Value>; 2],
+}
+
+impl<'a> From<&'a Map<String, Value>> for Registered<'a> {
+    fn from(claims: &'a Map<String, Value>) -> Self {
+        let mut found = Self::default();
+        let [token_id, client_id, party] = &mut found.names;
+        let [scope, scp] = &mut found.scopes;
+        for (name, value) in claims {
+            let place = match name.as_str() {
+                "aud" => &mut found.audience,
+                "sub" => &mut found.subject,
+                "exp" => &mut found.expiration,
+                "nbf" => &mut found.not_before,
+                "iat" => &mut found.issued_at,
+                "jti" => &mut *token_id,
+                "client_id" => &mut *client_id,
+                "azp" => &mut *party,
+                "scope" => &mut *scope,
+                "scp" => &mut *scp,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        found
+    }
+}
+
+impl Registered<'_> {
+    /// The claims that say who it is end up in logs, headers and keys of other systems: text without control characters
+    /// (a line feed forges a header or a log line, a NUL ends the name for a C program).
+    fn check_identity(&self) -> Result<(), Rejection> {
+        let is_clean = |value: &Value| value.as_str().is_some_and(|text| !has_control(text));
+        let single = self.subject.into_iter().chain(self.names.into_iter().flatten()).all(is_clean);
+        let lists = self.scopes.into_iter().flatten().all(|value| match value {
+            Value::Array(values) => values.iter().all(is_clean),
+            value => is_clean(value),
+        });
+        if single && lists { Ok(()) } else { Err(Rejection::ClaimsInvalid) }
+    }
+}
+
+/// A NumericDate (RFC 7519 section 2), rounded down.
+pub(crate) fn seconds(date: &Value) -> Result<u64, Rejection> {
+    let seconds = date.as_u64().or_else(|| date.as_f64().and_then(floor));
+    seconds.filter(|seconds| *seconds <= MAX_DATE).ok_or(Rejection::ClaimsInvalid)
 }
 
 fn floor(seconds: f64) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, below 2^53")]
     (0.0..9e15).contains(&seconds).then_some(seconds as u64)
-}
-
-/// The claims that say who it is end up in logs, headers and keys of other systems: text without control characters
-/// (a line feed forges a header or a log line, a NUL ends the name for a C program).
-fn check_identity(claims: &Map<String, Value>) -> Result<(), Rejection> {
-    let is_clean = |value: &Value| value.as_str().is_some_and(|text| !has_control(text));
-    let single =
-        ["sub", "jti", "client_id", "azp"].into_iter().filter_map(|name| claims.get(name)).all(is_clean);
-    let lists = ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).all(|value| match value {
-        Value::Array(values) => values.iter().all(is_clean),
-        value => is_clean(value),
-    });
-    if single && lists { Ok(()) } else { Err(Rejection::ClaimsInvalid) }
 }
 
 #[cfg(test)]

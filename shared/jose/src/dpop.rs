@@ -186,7 +186,8 @@ fn check_claims<'a>(
     if !text("htu").is_some_and(|htu| target_uri::matches(htu, request.origin, request.path)) {
         return Err(ProofRejection::UriMismatch);
     }
-    let issued_at = claims::date(claims, "iat").ok().flatten().ok_or(ProofRejection::DateInvalid)?;
+    let issued_at =
+        claims.get("iat").and_then(|date| claims::seconds(date).ok()).ok_or(ProofRejection::DateInvalid)?;
     let accepted_until = issued_at.saturating_add(policy.max_age).saturating_add(1);
     if now.as_secs() >= accepted_until {
         return Err(ProofRejection::Expired);

@@ -19,6 +19,7 @@ pub struct UnverifiedToken<'a> {
     signing_input: &'a [u8],
     signature: Vec<u8>,
     header: Rc<JoseHeader>,
+    payload: Vec<u8>,
     claims: Map<String, Value>,
 }
 
@@ -32,6 +33,7 @@ pub struct CheckedToken<'a> {
 /// A token that its issuer has signed and whose claims were accepted when it was verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedToken {
+    payload: Vec<u8>,
     claims: Map<String, Value>,
     validity: Validity,
 }
@@ -57,7 +59,7 @@ impl<'a> UnverifiedToken<'a> {
         let (payload, signature) = (decode(parts.payload)?, decode(parts.signature)?);
         let header = last.read(parts.header)?;
         let claims = object(&payload)?;
-        Ok(Self { signing_input: parts.signing_input, signature, header, claims })
+        Ok(Self { signing_input: parts.signing_input, signature, header, payload, claims })
     }
 
     /// `iss`, if it is a string: to choose the rules and keys, by which this very claim is then proved.
@@ -102,7 +104,7 @@ impl CheckedToken<'_> {
         if !is_signed {
             return Err(Rejection::SignatureInvalid);
         }
-        Ok(VerifiedToken { claims: token.claims, validity })
+        Ok(VerifiedToken { payload: token.payload, claims: token.claims, validity })
     }
 }
 
@@ -119,10 +121,10 @@ impl VerifiedToken {
         self.validity
     }
 
-    /// The claims, without a copy.
+    /// The claims and the JSON that they were read from, without a copy.
     #[must_use]
-    pub fn into_claims(self) -> Map<String, Value> {
-        self.claims
+    pub fn into_parts(self) -> (Map<String, Value>, Vec<u8>) {
+        (self.claims, self.payload)
     }
 }
 

@@ -52,10 +52,6 @@ class Tally:
         """How many requests are over."""
         return self.by_kind.total() + self.resets
 
-    def of_kind(self, name: str) -> int:
-        """How many answers requests of this kind got."""
-        return sum(count for (kind, _), count in self.by_kind.items() if kind == name)
-
     def passed(self) -> int:
         """How many requests were answered by the upstream."""
         return sum(count for (_, status), count in self.by_kind.items() if status == 200)

@@ -17,7 +17,6 @@ MARK_TEXT = base64.b64decode(MARK).decode()
 GOOD_TOKENS = 3_000
 # So few that each is asked about again and again, when the time is over for which an answer is believed.
 OPAQUE_TOKENS = 300
-INACTIVE = "token: opaque, not active"
 VARIANTS = 200
 # More clients than a limit has slots (16,384), so that buckets are pushed out.
 ADDRESSES = 30_000
@@ -74,7 +73,7 @@ def kinds(seed: int) -> list[Kind]:
         Kind("limited: login from any address", 50, maker.many(maker.login, ADDRESSES), LIMITED),
         Kind("limited: any partner key", 50, maker.many(lambda: maker.get("/orders/7", None, (b"x-api-key", MARK))), LIMITED),
         Kind("good: opaque token", 15, [maker.get("/orders/7", token) for token in _opaque()], PASSED),
-        Kind(INACTIVE, 10, maker.many(lambda: maker.get("/orders/7", MARK.decode()))),
+        Kind("token: opaque, not active", 10, maker.many(lambda: maker.get("/orders/7", MARK.decode()))),
         Kind("token: another kid", 70, maker.many(maker.unknown_kid)),
         Kind("token: bad signature", 70, [maker.get("/orders/7", token) for token in maker.forged()]),
         Kind("token: wrong in form", 75, [maker.get("/orders/7", token) for token in maker.malformed()]),

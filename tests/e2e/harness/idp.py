@@ -172,6 +172,7 @@ class IdentityProvider(Server):
     opaque      what `INTROSPECTION` says of a token, as `active`; others are not active (RFC 7662 section 2.2)
     revoked     ids of tokens in the list at `REVOKED`
     delay       seconds before a document is served
+    questions   the opaque tokens that it was asked about, in order
     """
 
     # Answers that a client must survive. One without a body of its own has the good document as its body, so that only
@@ -202,6 +203,7 @@ class IdentityProvider(Server):
         self.opaque: dict[str, dict[str, Any]] = {}
         self.revoked: list[str] = []
         self.delay = 0.0
+        self.questions: list[str] = []
         self._times: defaultdict[str, list[float]] = defaultdict(list)
         self._fault = ""
 
@@ -255,6 +257,7 @@ class IdentityProvider(Server):
             return Answer(401)
         form = urllib.parse.parse_qs(request.body.decode("latin-1"), strict_parsing=True)
         [token] = form["token"]
+        self.questions.append(token)
         return _json({name: _time(value) for name, value in self.opaque.get(token, {"active": False}).items()})
 
 

@@ -1,4 +1,5 @@
 use portcullis_core::headers::Headers;
+use portcullis_core::identity::Property;
 use portcullis_core::{Denial, Identity, Reason};
 use portcullis_host::Chain;
 use portcullis_host::fake::{FakeHost, FakeProxy};
@@ -126,8 +127,11 @@ fn between_modules_verdicts_pass_through_filter_state() {
     proxy.host.set("portcullis.verdict.jwt-auth", "allow");
     proxy.host.set("portcullis.verdict.rate-limit", "deny rate.exceeded per client");
     proxy.host.set("portcullis.operation", "getOrder");
-    let identity = Identity { issuer: "i".into(), subject: "alice".into(), ..Identity::default() };
-    proxy.host.set(Identity::PROPERTY, serde_json::to_vec(&identity).unwrap());
+    let mut identity = Identity { issuer: "i".into(), subject: "alice".into(), ..Identity::default() };
+    identity.publish(&[Property::Identity], None);
+    for (name, value) in identity.properties {
+        proxy.host.set(&name, value);
+    }
     proxy.get(&GET);
     let event = event(&proxy);
     for (name, expected) in [

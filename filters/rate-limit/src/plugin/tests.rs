@@ -1,3 +1,4 @@
+use portcullis_core::identity::Property;
 use portcullis_core::{Headers, Identity, UnixTime};
 use portcullis_host::fake::{FakeHost, FakeProxy};
 use portcullis_host::{CallId, Exchange, HttpCall, SharedValue};
@@ -81,9 +82,12 @@ fn users_are_counted_by_the_identity_that_was_verified() {
     );
     assert_eq!(statuses(&proxy, 3), [200; 3]);
     let claims = json!({"sub": "alice"}).as_object().unwrap().clone();
-    let identity =
+    let mut identity =
         Identity { issuer: "idp".to_owned(), subject: "alice".to_owned(), claims, ..Identity::default() };
-    proxy.host.set(Identity::PROPERTY, serde_json::to_vec(&identity).unwrap());
+    identity.publish(&[Property::Identity], None);
+    for (name, value) in identity.properties {
+        proxy.host.set(&name, value);
+    }
     assert_eq!(statuses(&proxy, 2), [200, 429]);
 }
 

@@ -202,7 +202,29 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn a_string_ends_at_the_first_byte_that_is_not_plain() {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    for byte in 0..=u8::MAX {
+        for place in 0..20 {
+            // What follows must not be taken for it, nor what comes before: bytes one beside a special one among them.
+            for around in [b'a', b'!', b'#', b'[', b']', 0x20, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                let mut text = [around; 20];
+                text[place] = byte;
+                let expected = text.iter().position(is_special).unwrap_or(20);
+                assert_eq!(super::plain_len(&text), expected, "{byte} at {place} among {around}");
+            }
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_string_ends_where_bytes_say(text in proptest::collection::vec(prop_oneof![any::<u8>(), 0x1e_u8..0x24], 0..40)) {
+        let expected = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(text.len());
+        prop_assert_eq!(super::plain_len(&text), expected);
+    }
+
     #[test]
     fn what_serde_json_writes_is_read_back(value in value()) {
         let text = serde_json::to_vec(&value).unwrap();
