@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::verdict::Outcome as VerdictOutcome;
 use portcullis_core::{Identity, Request, UnixTime};
+use portcullis_host::Change;
 
 use crate::answer::{FilterVerdict, answer};
 use crate::config::Field;
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub duration: Option<Duration>,
     /// How long each filter took.
     pub timings: &'a [(&'static str, Duration)],
+    /// What filters changed of the message, by name.
+    pub changes: &'a [Change],
     /// Bytes of the bodies of request and response.
     pub bytes: Option<(u64, u64)>,
     /// Envoy's response flags, a bit set.
@@ -125,6 +128,12 @@ pub fn write(facts: &Facts<'_>, fields: &[Field], headers: &[String]) -> String 
         line.optional_text("rule", verdict.rule, 96);
     });
     connection(&mut line, facts);
+    if !facts.changes.is_empty() {
+        line.list("changes", facts.changes, |line, change| {
+            line.text("filter", change.filter.as_bytes(), 32);
+            line.text("name", &change.what, 64);
+        });
+    }
     listed_headers(&mut line, facts.request, headers);
     line.finish()
 }

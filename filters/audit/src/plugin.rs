@@ -156,6 +156,7 @@ impl Audit {
                 .source(peer.and_then(|peer| client::parse_peer(&peer)), request.map(Request::headers)),
             duration: number(host, &["request", "duration"]).map(Duration::from_nanos),
             timings: ctx.timings(),
+            changes: ctx.changes(),
             bytes,
             flags: flagged.then(|| number(host, &["response", "flags"])).flatten().unwrap_or_default(),
             upstream: upstream.as_deref(),

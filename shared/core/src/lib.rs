@@ -27,7 +27,7 @@ pub mod verdict;
 
 pub use config::ConfigError;
 pub use denial::Denial;
-pub use flow::Flow;
+pub use flow::{Answer, Flow};
 pub use headers::Headers;
 pub use identity::Identity;
 pub use request::Request;

@@ -23,7 +23,21 @@ pub struct Exchange {
     pub(crate) verdicts: Vec<Verdict>,
     /// Time that each filter's request-phase callbacks took, a filter once.
     pub(crate) timings: Vec<(&'static str, Duration)>,
+    /// What filters changed of the request and found in the response, in order; kept for whoever logs.
+    pub(crate) changes: Vec<Change>,
 }
+
+/// Something that a filter changed, or found and left: by name, never by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The filter.
+    pub filter: &'static str,
+    /// The name of a request's field, or a code of the filter's own as in `set-cookie.domain`.
+    pub what: Vec<u8>,
+}
+
+/// Changes of one request that are kept; a client decides how many there are.
+const MAX_CHANGES: usize = 16;
 
 impl Exchange {
     /// Adds time to a filter's own: head and body, and several instances of it, are one number.
@@ -31,6 +45,14 @@ impl Exchange {
         match self.timings.iter_mut().find(|(known, _)| *known == filter) {
             Some((_, total)) => *total = total.saturating_add(time),
             None => self.timings.push((filter, time)),
+        }
+    }
+
+    /// Notes a change, once.
+    pub(crate) fn changed(&mut self, filter: &'static str, what: &[u8]) {
+        let is_known = |change: &Change| change.filter == filter && change.what == what;
+        if self.changes.len() < MAX_CHANGES && !self.changes.iter().any(is_known) {
+            self.changes.push(Change { filter, what: what.to_vec() });
         }
     }
 }
@@ -47,6 +69,14 @@ pub enum HeaderEdit {
 }
 
 impl HeaderEdit {
+    /// The name of the field.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Self::Set(name, _) | Self::Append(name, _) | Self::Remove(name) => name,
+        }
+    }
+
     /// Makes it a change that costs the proxy less, where no field of the name is there: setting takes two calls, adding
     /// one.
     pub fn simplify(&mut self, headers: &Headers) {
@@ -121,6 +151,17 @@ impl<'a> Ctx<'a> {
             }
             Mode::Off => Flow::Continue,
         }
+    }
+
+    /// Notes for the audit event what was changed in a response, or found there and left, by a code of the filter's own.
+    pub fn note(&mut self, what: &'static str) {
+        self.exchange.changed(self.filter, what.as_bytes());
+    }
+
+    /// What was noted, and which fields of the request were changed.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.exchange.changes
     }
 
     /// Notes a report verdict.

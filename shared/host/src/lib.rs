@@ -32,7 +32,7 @@ pub mod stream_host;
 static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 pub use chain::Chain;
-pub use ctx::{Ctx, Exchange, HeaderEdit};
+pub use ctx::{Change, Ctx, Exchange, HeaderEdit};
 pub use filter::{Configure, Filter, Needs, Plugin};
 pub use host::{
     CallId, Expected, Host, HostError, HttpAnswer, HttpCall, Level, SharedDataError, SharedValue,

@@ -11,8 +11,9 @@
 
 use std::rc::Rc;
 
+use portcullis_core::denial::LocalReply;
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Denial, Flow, Reason, Request, Response, Verdict};
+use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, Verdict};
 
 use crate::chain::Chain;
 use crate::ctx::{Ctx, Exchange, HeaderEdit};
@@ -284,6 +285,9 @@ impl Stream {
             for edit in self.edits.iter_mut().skip(before) {
                 edit.simplify(request.headers());
                 edit.apply(request.headers_mut());
+                if timed {
+                    self.exchange.changed(name, edit.name());
+                }
             }
             if let Some(start) = started {
                 started = host.now().ok();
@@ -303,6 +307,7 @@ impl Stream {
                     step = Step::Headers;
                 }
                 Flow::Deny(denial) => return self.deny(host, index, *denial),
+                Flow::Answer(answer) => return self.answer(host, name, *answer),
                 Flow::Wait => {
                     self.state = State::Waiting { filter: index };
                     return Action::Pause;
@@ -404,7 +409,7 @@ impl Stream {
         self.deny(host, 0, Denial::unavailable(UNEXPECTED))
     }
 
-    /// The one place that answers a request.
+    /// The one place that refuses a request.
     fn deny(&mut self, host: &dyn StreamHost, filter: usize, denial: Denial) -> Action {
         self.state = State::Replied;
         self.edits.clear();
@@ -418,11 +423,17 @@ impl Stream {
             self.chain.count(host, filter, Outcome::Deny);
         }
         self.publish(host);
-        let reply = denial.render(self.request.as_ref());
-        if let Err(error) = host.send_local_reply(&reply, denial.reason.as_str()) {
-            host.log(Level::Error, &format!("closing a stream that can't be answered: {error}"));
-            host.close();
-        }
+        reply(host, &denial.render(self.request.as_ref()), denial.reason);
+        Action::Pause
+    }
+
+    /// What a filter says itself in place of the upstream; the filters behind it are not asked.
+    fn answer(&mut self, host: &dyn StreamHost, filter: &'static str, answer: Answer) -> Action {
+        self.state = State::Replied;
+        self.edits.clear();
+        self.exchange.verdicts.push(Verdict::allow(filter));
+        self.publish(host);
+        reply(host, &answer.render(), answer.reason);
         Action::Pause
     }
 
@@ -447,6 +458,14 @@ impl Stream {
                 let _ = host.set_property(name, value);
             }
         }
+    }
+}
+
+/// A stream that can't be answered is closed: it must not go on.
+fn reply(host: &dyn StreamHost, reply: &LocalReply, reason: Reason) {
+    if let Err(error) = host.send_local_reply(reply, reason.as_str()) {
+        host.log(Level::Error, &format!("closing a stream that can't be answered: {error}"));
+        host.close();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_core::headers::Headers;
 use portcullis_core::identity::Property;
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Denial, Flow, Identity, Reason, Request, Response, UnixTime};
+use portcullis_core::{Answer, Denial, Flow, Identity, Reason, Request, Response, UnixTime};
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
 use portcullis_host::host::{HttpAnswer, HttpCall};
 use portcullis_host::stream::{Action, Stream};
@@ -25,6 +25,7 @@ enum Does {
     FetchThenNeedBody(usize),
     SetHeader,
     Identify,
+    Answer,
 }
 
 struct Scripted {
@@ -102,6 +103,10 @@ impl Filter for ScriptedFilter {
                 ctx.remove_header("x-spoofed");
                 Flow::Continue
             }
+            Does::Answer => {
+                let headers = vec![("x-answer", "yes".to_owned())];
+                Answer { status: 204, reason: Reason("test.answered"), headers }.into()
+            }
             Does::Identify => {
                 let mut identity = Identity { subject: "alice".into(), ..Identity::default() };
                 identity.publish(&[Property::Identity, Property::Sub], None);
@@ -136,11 +141,17 @@ impl Filter for ScriptedFilter {
 
     fn on_response_headers(&mut self, _request: Option<&Request>, _response: &Response, ctx: &mut Ctx<'_>) {
         self.0.note("response");
+        if self.0.does == Does::SetHeader {
+            (0..2).for_each(|_| ctx.note("found"));
+        }
         ctx.append_header("x-order", self.0.name);
     }
 
-    fn on_log(&mut self, _request: Option<&Request>, _response: Option<&Response>, _ctx: &mut Ctx<'_>) {
+    fn on_log(&mut self, _request: Option<&Request>, _response: Option<&Response>, ctx: &mut Ctx<'_>) {
         self.0.note("log");
+        for change in ctx.changes() {
+            self.0.note(&format!("{} {}", change.filter, String::from_utf8_lossy(&change.what)));
+        }
     }
 }
 
@@ -181,6 +192,27 @@ fn filters_run_in_order_and_a_denial_ends_it() {
     assert_eq!(outcomes, [("a", Outcome::Allow), ("b", Outcome::Deny)]);
     assert_eq!(proxy.host.properties.borrow()["portcullis.verdict.b"], b"deny test.denied r");
     assert_eq!(proxy.host.metrics.borrow()["portcullis.b.denied"], 1);
+}
+
+#[test]
+fn an_answer_of_a_filter_is_no_refusal() {
+    let (proxy, log) = proxy(&[("a", Does::SetHeader), ("b", Does::Answer), ("c", Does::Pass)]);
+    let headers = proxy.exchange(get(), Headers::default());
+    assert_eq!(headers.single(b":status"), Ok(Some(&b"204"[..])));
+    assert_eq!(headers.single(b"x-answer"), Ok(Some(&b"yes"[..])));
+    assert!(!log.borrow().iter().any(|line| line == "c request"), "nobody behind it is asked");
+    assert!(proxy.host.request_headers.borrow().contains(b"x-spoofed"), "nothing goes on");
+    let outcomes: Vec<_> = proxy.verdicts().iter().map(|v| (v.filter, v.outcome)).collect();
+    assert_eq!(outcomes, [("a", Outcome::Allow), ("b", Outcome::Allow)]);
+}
+
+#[test]
+fn who_logs_learns_what_was_changed_by_name() {
+    let (proxy, log) = proxy(&[("a", Does::SetHeader)]);
+    proxy.exchange(get(), [(":status", "200")].into_iter().collect());
+    let log = log.borrow();
+    let (_, noted) = log.split_at(log.iter().position(|line| line == "a log").unwrap() + 1);
+    assert_eq!(noted, ["a a x-set", "a a x-spoofed", "a a found"]);
 }
 
 #[test]

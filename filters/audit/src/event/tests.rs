@@ -52,6 +52,7 @@ fn an_event_says_who_did_what_when_and_what_came_of_it() {
         source: "192.0.2.1".parse().ok(),
         duration: Some(Duration::from_micros(1234)),
         timings: &[("header-guard", Duration::from_micros(5))],
+        changes: &[Change { filter: "header-guard", what: b"x-user-id".to_vec() }],
         bytes: Some((10, 20)),
         flags: 4 | 32 | 1 << 40,
         upstream: Some(b"10.0.0.1:80"),
@@ -96,6 +97,7 @@ fn an_event_says_who_did_what_when_and_what_came_of_it() {
             "cluster": "orders",
             "protocol": "HTTP/2",
             "tls": "TLSv1.3",
+            "changes": [{"filter": "header-guard", "name": "x-user-id"}],
             "headers": {"user-agent": "curl/8", "authorization": "{secret}"},
         })
     );
@@ -210,6 +212,8 @@ proptest! {
             .iter()
             .map(|rule| FilterVerdict { filter: rule, outcome: Outcome::Deny, reason: Some(&details), rule: Some(rule) })
             .collect();
+        let changes: Vec<_> =
+            bytes.iter().map(|what| Change { filter: "header-guard", what: what.clone() }).collect();
         let facts = Facts {
             worker: numbers.0,
             sequence: numbers.1,
@@ -223,6 +227,7 @@ proptest! {
             source: "::1".parse().ok(),
             duration: Some(Duration::from_nanos(numbers.0)),
             timings: &[("a", Duration::MAX); 32],
+            changes: &changes,
             bytes: Some((numbers.0, numbers.1)),
             flags: numbers.2,
             upstream: Some(&bytes[4]),
