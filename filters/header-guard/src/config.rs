@@ -95,7 +95,7 @@ impl Default for RequestConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResponseConfig {
-    /// The set of security fields to begin with. Default: `api`.
+    /// The set of security fields to begin with. Default: `api-2026`.
     pub profile: Profile,
     /// Fields that every response gets, whatever the upstream said. Replaces the profile's field of that name.
     pub set: BTreeMap<String, String>,
@@ -105,6 +105,21 @@ pub struct ResponseConfig {
     pub remove: Vec<String>,
     /// Names, or prefixes with a final `*`, that stay as the upstream sent them: neither removed nor set.
     pub keep: Vec<String>,
+    /// Where responses may send clients.
+    pub redirects: RedirectConfig,
+    /// What happens to a response for one client that a shared cache could keep. Default: `enforce`.
+    pub caching: Mode,
+}
+
+/// Where responses may send clients.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedirectConfig {
+    /// What happens to a `location` that leads elsewhere: `enforce` removes it. Default: `enforce`.
+    pub mode: Mode,
+    /// Hosts, and schemes with a final `:` (`myapp:`), besides the host that was asked; at most 256. Default: none, and then
+    /// a redirect to another host is only noted.
+    pub hosts: Vec<String>,
 }
 
 /// A set of security response fields.
@@ -112,7 +127,11 @@ pub struct ResponseConfig {
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// For JSON and gRPC: see [`crate::data::API_PROFILE`].
-    Api,
+    #[serde(rename = "api-2026", alias = "api")]
+    Api2026,
+    /// For pages: see [`crate::data::WEB_PROFILE`].
+    #[serde(rename = "web-2026", alias = "web")]
+    Web2026,
     /// Nothing but what `set` and `add` say.
     None,
 }

@@ -343,7 +343,7 @@ pub enum Existing {
     Keep,
 }
 
-/// The profile `api`: what every final response of an API says. Values of the OWASP Secure Headers Project of
+/// The profile `api-2026`: what every final response of an API says. Values of the OWASP Secure Headers Project of
 /// 2026-07-19, stricter where nothing of an API is ever rendered.
 pub const API_PROFILE: &[(&str, &str, Existing)] = &[
     ("strict-transport-security", "max-age=63072000; includeSubDomains", Existing::Override),
@@ -363,6 +363,36 @@ pub const API_PROFILE: &[(&str, &str, Existing)] = &[
     ("x-permitted-cross-domain-policies", "none", Existing::Override),
 ];
 
+/// The profile `web-2026`: what every final response of a web application says. The values of the OWASP Secure Headers
+/// Project of 2026-07-19; what a page may load is the application's to say, so its own content security policy stays.
+pub const WEB_PROFILE: &[(&str, &str, Existing)] = &[
+    ("strict-transport-security", "max-age=63072000; includeSubDomains", Existing::Override),
+    ("x-content-type-options", "nosniff", Existing::Override),
+    (
+        "content-security-policy",
+        "default-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; \
+         upgrade-insecure-requests",
+        Existing::Keep,
+    ),
+    ("x-frame-options", "DENY", Existing::Override),
+    ("referrer-policy", "no-referrer", Existing::Override),
+    ("permissions-policy", PERMISSIONS, Existing::Override),
+    ("cross-origin-opener-policy", "same-origin", Existing::Override),
+    ("cross-origin-embedder-policy", "require-corp", Existing::Override),
+    ("cross-origin-resource-policy", "same-origin", Existing::Override),
+    ("cache-control", "no-store", Existing::Keep),
+    ("x-dns-prefetch-control", "off", Existing::Override),
+    ("x-permitted-cross-domain-policies", "none", Existing::Override),
+];
+
+/// No feature of the browser for anybody (Permissions Policy, W3C).
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), cross-origin-isolated=(), display-capture=(), \
+                           encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), keyboard-map=(), \
+                           magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
+                           publickey-credentials-get=(), screen-wake-lock=(), sync-xhr=(self), usb=(), web-share=(), \
+                           xr-spatial-tracking=(), clipboard-read=(), clipboard-write=(), gamepad=(), hid=(), \
+                           idle-detection=(), serial=(), unload=()";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -372,11 +402,12 @@ mod tests {
 
     #[test]
     fn every_list_is_of_distinct_lower_case_patterns() {
-        let lists: [Vec<&str>; 4] = [
+        let lists: [Vec<&str>; 5] = [
             STRIPPED.iter().map(|(name, _)| *name).collect(),
             KNOWN.iter().map(|(name, ..)| name.strip_prefix(':').unwrap_or(name)).collect(),
             LEAKING.to_vec(),
             API_PROFILE.iter().map(|(name, ..)| *name).collect(),
+            WEB_PROFILE.iter().map(|(name, ..)| *name).collect(),
         ];
         for list in lists {
             assert_eq!(list.iter().collect::<BTreeSet<_>>().len(), list.len(), "{list:?}");

@@ -8,7 +8,7 @@ use crate::config::{Profile, Zone};
 pub const ZONE: Zone = Zone::Edge;
 
 /// The only profile there is yet.
-pub const PROFILE: Profile = Profile::Api;
+pub const PROFILE: Profile = Profile::Api2026;
 
 /// Envoy's own default; browsers send about 20.
 pub const MAX_HEADERS: usize = 100;

@@ -67,7 +67,7 @@ impl Filter for Stream {
                 ctx.host().property(&["connection", "tls_version"]).is_ok_and(|version| version.is_some())
             }
         };
-        self.plugin.policy.harden(response, secure, &mut |edit| apply(edit, ctx));
+        self.plugin.policy.harden(request, response, secure, &mut |edit| apply(edit, ctx));
     }
 }
 
@@ -76,6 +76,7 @@ fn apply(edit: Edit<'_>, ctx: &mut Ctx<'_>) {
         Edit::Set(name, value) => ctx.set_header(name, value),
         Edit::Append(name, value) => ctx.append_header(name, value),
         Edit::Remove(name) => ctx.remove_header(name),
+        Edit::Found(what) => ctx.note(what),
     }
 }
 

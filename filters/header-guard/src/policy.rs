@@ -10,7 +10,7 @@ use crate::config::{Config, Zone};
 use crate::limits::Limits;
 use crate::names::Pattern;
 use crate::request::Rules;
-use crate::response::Hardening;
+use crate::response::Responses;
 use crate::zone::Networks;
 
 /// A change to header fields.
@@ -22,6 +22,8 @@ pub enum Edit<'a> {
     Append(&'a [u8], &'a [u8]),
     /// Remove every field of this name.
     Remove(&'a [u8]),
+    /// Nothing: only note, by this code, what was found.
+    Found(&'static str),
 }
 
 impl Edit<'_> {
@@ -33,6 +35,7 @@ impl Edit<'_> {
             Self::Remove(name) => {
                 headers.remove(name);
             }
+            Self::Found(_) => {}
         }
     }
 }
@@ -55,7 +58,7 @@ pub struct Policy {
     limits: Limits,
     strangers: Rules,
     proxies: Option<(Networks, Rules)>,
-    responses: Hardening,
+    responses: Responses,
 }
 
 impl Policy {
@@ -89,7 +92,7 @@ impl Policy {
             limits: Limits::new(&config.request).map_err(in_request)?,
             strangers: Rules::new(&config.request, None).map_err(in_request)?,
             proxies,
-            responses: Hardening::new(&config.response).map_err(|error| error.under("response"))?,
+            responses: Responses::new(&config.response).map_err(|error| error.under("response"))?,
         })
     }
 
@@ -135,9 +138,15 @@ impl Policy {
         }
     }
 
-    /// Hardens a response to a client that came over TLS (`secure`) or not.
-    pub fn harden(&self, response: &Response, secure: bool, edit: &mut dyn FnMut(Edit<'_>)) {
-        self.responses.apply(response, secure, edit);
+    /// Hardens the response to a request, as far as that is known, of a client that came over TLS (`secure`) or not.
+    pub fn harden(
+        &self,
+        request: Option<&Request>,
+        response: &Response,
+        secure: bool,
+        edit: &mut dyn FnMut(Edit<'_>),
+    ) {
+        self.responses.apply(request, response, secure, edit);
     }
 }
 

@@ -1,186 +1,74 @@
-//! What a response says: one pass over its fields, then what is missing.
+//! What clients get: each check in its order, and the note of what was found.
 
-use portcullis_core::ConfigError;
-use portcullis_core::Response;
+pub mod caching;
+pub mod profile;
+pub mod redirects;
 
-use crate::bytes;
-use crate::config::{Profile, ResponseConfig};
-use crate::data::{API_PROFILE, Existing, LEAKING};
-use crate::names::{Builder, NameTable, Pattern};
-use crate::policy::{Edit, patterns};
+use portcullis_core::verdict::Mode;
+use portcullis_core::{ConfigError, Request, Response};
 
-/// Fields that frame the message or belong to the connection, and `set-cookie`, which is no single field.
-const NOT_SETTABLE: [&str; 7] =
-    ["connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding", "upgrade"];
+use crate::config::ResponseConfig;
+use crate::policy::Edit;
 
-/// Fields of the profile and of the operator together; each has a bit below.
-const MAX_FIELDS: usize = 64;
+use profile::{Hardening, SWITCHING_PROTOCOLS};
+use redirects::Redirects;
 
-/// HSTS says "only TLS from now on", which a plaintext connection has no right to say (RFC 6797 section 7.2).
-const HSTS: &[u8] = b"strict-transport-security";
-
-/// Switching Protocols is final, but no page is rendered from it.
-const SWITCHING_PROTOCOLS: u16 = 101;
-
-#[derive(Debug)]
-struct Field {
-    name: Vec<u8>,
-    value: Vec<u8>,
-    existing: Existing,
-    is_hsts: bool,
-}
-
-/// What is done with a field of a response.
-#[derive(Clone, Copy, Debug, Default)]
-enum Treatment {
-    #[default]
-    Pass,
-    Remove,
-    /// Managed; an index into [`Hardening::fields`].
-    Field(usize),
-}
+/// What is noted of a body of which nobody says what it is (ASVS 4.1.1); `nosniff` keeps browsers from guessing.
+const NO_CONTENT_TYPE: &str = "response.no_content_type";
 
 /// The rules for responses.
 #[derive(Debug)]
-pub struct Hardening {
-    table: NameTable<Treatment>,
-    fields: Vec<Field>,
+pub struct Responses {
+    hardening: Hardening,
+    redirects: Redirects,
+    caching: Mode,
 }
 
-impl Hardening {
-    /// Reads the configured lists.
+impl Responses {
+    /// Reads the configuration.
     ///
     /// # Errors
-    /// [`ConfigError`] for what is no name or no value, and for a name in two lists that contradict each other.
+    /// [`ConfigError`] with the path of the first mistake.
     pub fn new(config: &ResponseConfig) -> Result<Self, ConfigError> {
-        let remove = patterns("remove", &config.remove)?;
-        let keep = patterns("keep", &config.keep)?;
-        let mut operators = Vec::new();
-        for (index, pattern) in remove.into_iter().enumerate() {
-            if keep.contains(&pattern) {
-                let problem = "expected a name that is not in `keep` too";
-                return Err(ConfigError::new(format!("remove[{index}]"), problem));
-            }
-            operators.push((pattern, Treatment::Remove));
-        }
-        operators.extend(keep.into_iter().map(|pattern| (pattern, Treatment::Pass)));
-        operators.sort_by(|(a, _), (b, _)| a.cmp(b));
-
-        let mut fields = match config.profile {
-            Profile::Api => API_PROFILE
-                .iter()
-                .map(|(name, value, existing)| Field::new(name, value, *existing))
-                .filter(|field| !operators.iter().any(|(pattern, _)| pattern.covers(&field.pattern())))
-                .collect(),
-            Profile::None => Vec::new(),
-        };
-        for (list, configured, existing) in
-            [("set", &config.set, Existing::Override), ("add", &config.add, Existing::Keep)]
-        {
-            for (name, value) in configured {
-                let field = Field::configured(name, value, existing).map_err(|error| error.under(list))?;
-                let contradicted = operators.iter().any(|(pattern, _)| *pattern == field.pattern())
-                    || (list == "add" && config.set.keys().any(|set| set.eq_ignore_ascii_case(name)));
-                if contradicted {
-                    let problem = "expected a name that is in no other list";
-                    return Err(ConfigError::new(format!("{list}.{name}"), problem));
-                }
-                fields.retain(|known: &Field| known.name != field.name);
-                fields.push(field);
-            }
-        }
-        if fields.len() > MAX_FIELDS {
-            let problem = format!("expected at most {MAX_FIELDS} fields to set, found {}", fields.len());
-            return Err(ConfigError::new("set", problem));
-        }
-
-        let mut table = Builder::new();
-        for name in LEAKING {
-            if let Ok(pattern) = Pattern::parse(name) {
-                table.change(&pattern, |treatment| *treatment = Treatment::Remove);
-            }
-        }
-        for (pattern, own) in operators {
-            table.change(&pattern, |treatment| *treatment = own);
-        }
-        for (index, field) in fields.iter().enumerate() {
-            table.change(&field.pattern(), |treatment| *treatment = Treatment::Field(index));
-        }
-        Ok(Self { table: table.build(), fields })
+        let hardening = Hardening::new(config)?;
+        Ok(Self {
+            redirects: Redirects::new(&config.redirects).map_err(|error| error.under("redirects"))?,
+            caching: config.caching,
+            hardening,
+        })
     }
 
-    /// Hardens one response; `secure` says whether the client came over TLS. Interim responses stay as they are:
-    /// the final one follows. Doing it again to what comes out of it changes nothing more.
-    pub fn apply(&self, response: &Response, secure: bool, edit: &mut dyn FnMut(Edit<'_>)) {
+    /// Hardens one response; `secure` says whether the client came over TLS. Interim responses stay as they are: the final
+    /// one follows. Doing it again to what comes out of it changes nothing more.
+    pub fn apply(
+        &self,
+        request: Option<&Request>,
+        response: &Response,
+        secure: bool,
+        edit: &mut dyn FnMut(Edit<'_>),
+    ) {
         let switching = response.status() == Some(SWITCHING_PROTOCOLS);
         if response.is_interim() && !switching {
             return;
         }
-        let mut present = 0_u64;
-        let mut wrong = 0_u64;
-        for (name, value) in response.headers().iter() {
-            match self.table.find(name) {
-                None | Some(Treatment::Pass) => {}
-                Some(Treatment::Remove) => edit(Edit::Remove(name)),
-                Some(Treatment::Field(index)) => {
-                    let (Some(field), bit) = (self.fields.get(*index), bit(*index)) else {
-                        continue;
-                    };
-                    // One of two equal fields is one too many.
-                    if present & bit != 0 || value != field.value {
-                        wrong |= bit;
-                    }
-                    present |= bit;
-                }
-            }
+        self.hardening.apply(response, secure, edit);
+        if switching {
+            return;
         }
-        for (index, field) in self.fields.iter().enumerate() {
-            let bit = bit(index);
-            let (present, wrong) = (present & bit != 0, wrong & bit != 0);
-            if field.is_hsts && !secure {
-                if present {
-                    edit(Edit::Remove(&field.name));
-                }
-            } else if switching && !field.is_hsts {
-                // Nothing to protect.
-            } else if !present {
-                edit(Edit::Append(&field.name, &field.value));
-            } else if wrong && field.existing == Existing::Override {
-                edit(Edit::Set(&field.name, &field.value));
-            }
+        let headers = response.headers();
+        self.redirects.check(headers, request.map(Request::authority), edit);
+        // With a profile that adds `no-store` nothing is left to say for a response that is silent.
+        let request = request.map(Request::headers).filter(|_| !self.hardening.adds(b"cache-control"));
+        caching::check(self.caching, request, headers, edit);
+        if !response.end_of_stream() && has_content(response.status()) && !headers.contains(b"content-type") {
+            edit(Edit::Found(NO_CONTENT_TYPE));
         }
     }
 }
 
-impl Field {
-    fn new(name: &str, value: &str, existing: Existing) -> Self {
-        let name = name.to_ascii_lowercase().into_bytes();
-        Self { is_hsts: name == HSTS, name, value: value.as_bytes().to_vec(), existing }
-    }
-
-    fn configured(name: &str, value: &str, existing: Existing) -> Result<Self, ConfigError> {
-        let field = Self::new(name, value, existing);
-        if !matches!(Pattern::parse(name), Ok(Pattern::Exact(_))) {
-            return Err(ConfigError::new(name, "expected a header name"));
-        }
-        if NOT_SETTABLE.iter().any(|framing| framing.as_bytes() == field.name) {
-            return Err(ConfigError::new(name, "expected a field that does not frame the message"));
-        }
-        if value.is_empty() || !value.is_ascii() || bytes::has_control(&field.value) || value.trim() != value
-        {
-            return Err(ConfigError::new(name, "expected printable ASCII without space around it"));
-        }
-        Ok(field)
-    }
-
-    fn pattern(&self) -> Pattern {
-        Pattern::Exact(self.name.clone())
-    }
-}
-
-/// The bit of the field at `index`, below [`MAX_FIELDS`].
-fn bit(index: usize) -> u64 {
-    u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index)).unwrap_or(0)
+/// Whether a response of this status has a body of its own (RFC 9110 sections 15.3.5 and 15.4.5).
+const fn has_content(status: Option<u16>) -> bool {
+    !matches!(status, Some(204 | 304))
 }
 
 #[cfg(test)]
