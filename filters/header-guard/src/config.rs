@@ -67,12 +67,21 @@ pub struct RequestConfig {
     pub max_header_bytes: ByteSize,
     /// One value, `"256B"` to `"1MiB"`. Default: `"8KiB"`.
     pub max_value: ByteSize,
+    /// Values of single fields by their names, `"1B"` to `max_value`, at most 64. Default: those of
+    /// [`defaults::MAX_VALUES`], which stay where their names are not given.
+    pub max_values: BTreeMap<String, ByteSize>,
     /// One name, `"32B"` to `"8KiB"`. Default: `"256B"`.
     pub max_name: ByteSize,
     /// The request target with its query, `"256B"` to `"1MiB"`. Default: `"8KiB"`.
     pub max_path: ByteSize,
     /// Parameters of the query, 0 to 10000. Default: 200.
     pub max_query_parameters: usize,
+    /// Cookies in all `Cookie` fields together, 0 to 1000. Default: 100. Follows the `mode`: the filter's work doesn't
+    /// grow with their number.
+    pub max_cookies: usize,
+    /// Names of cookies, or prefixes with a final `*`, of which a request may have one each, at most 64; case makes no
+    /// difference. Besides `__Host-*`, `__Secure-*` and `__Http-*`, which always count as such.
+    pub session_cookies: Vec<String>,
 }
 
 impl Default for RequestConfig {
@@ -84,9 +93,12 @@ impl Default for RequestConfig {
             max_headers: defaults::MAX_HEADERS,
             max_header_bytes: defaults::max_header_bytes(),
             max_value: defaults::max_value(),
+            max_values: BTreeMap::new(),
             max_name: defaults::max_name(),
             max_path: defaults::max_path(),
             max_query_parameters: defaults::MAX_QUERY_PARAMETERS,
+            max_cookies: defaults::MAX_COOKIES,
+            session_cookies: Vec::new(),
         }
     }
 }

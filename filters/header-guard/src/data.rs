@@ -4,7 +4,7 @@
 use crate::syntax::Syntax;
 
 /// Version of all lists here; changes whenever one of them does.
-pub const VERSION: &str = "2026-11";
+pub const VERSION: &str = "2026-12";
 
 /// Why a client may not send a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,15 +150,20 @@ pub const STRIPPED: &[(&str, Group)] = &[
     ("x-middleware-*", Group::Framework),
     ("x-nextjs-data", Group::Framework),
     ("x-now-route-matches", Group::Framework),
-    // A client that can force traces and sampling chooses what the operator stores and pays for.
+    // A client that can force traces and sampling chooses what the operator stores and pays for. The whole fields and
+    // families go, not only those with a flag set: each vendor writes its flag in another way, some percent-encoded,
+    // and a trace that a stranger continues is none. `traceparent` and `tracestate` have rules in `trace_context.rs`.
+    ("b3", Group::Tracing),
     ("baggage", Group::Tracing),
     ("jaeger-baggage", Group::Tracing),
     ("jaeger-debug-id", Group::Tracing),
+    ("sentry-trace", Group::Tracing),
+    ("uber-trace-id", Group::Tracing),
     ("uberctx-*", Group::Tracing),
-    ("x-b3-flags", Group::Tracing),
+    ("x-b3-*", Group::Tracing),
     ("x-client-trace-id", Group::Tracing),
-    ("x-datadog-origin", Group::Tracing),
-    ("x-datadog-sampling-priority", Group::Tracing),
+    ("x-cloud-trace-context", Group::Tracing),
+    ("x-datadog-*", Group::Tracing),
     // `connection`, `te` and `upgrade` have rules of their own in `request.rs`; `transfer-encoding` is the proxy's.
     ("http2-settings", Group::HopByHop),
     ("keep-alive", Group::HopByHop),
@@ -191,6 +196,7 @@ pub const KNOWN: &[(&str, Copies, Syntax)] = &[
     ("access-control-request-headers", Copies::Many, Syntax::Ascii),
     ("access-control-request-method", Copies::One, Syntax::NoComma),
     ("authorization", Copies::One, Syntax::Credentials),
+    ("baggage", Copies::Many, Syntax::Free),
     ("cache-control", Copies::Many, Syntax::Ascii),
     ("connection", Copies::Many, Syntax::Ascii),
     ("content-encoding", Copies::One, Syntax::Ascii),
@@ -219,6 +225,7 @@ pub const KNOWN: &[(&str, Copies, Syntax)] = &[
     ("sec-websocket-version", Copies::One, Syntax::Digits),
     ("te", Copies::Many, Syntax::Ascii),
     ("traceparent", Copies::Many, Syntax::Free),
+    ("tracestate", Copies::Many, Syntax::Free),
     ("transfer-encoding", Copies::One, Syntax::Chunked),
     ("upgrade", Copies::Many, Syntax::Ascii),
     ("upgrade-insecure-requests", Copies::One, Syntax::NoComma),

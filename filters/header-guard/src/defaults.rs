@@ -16,6 +16,14 @@ pub const MAX_HEADERS: usize = 100;
 /// Query parameters; forms that are longer belong into a body.
 pub const MAX_QUERY_PARAMETERS: usize = 200;
 
+/// A browser keeps up to 180 for a site; more than half of that is more than any server has set.
+pub const MAX_COOKIES: usize = 100;
+
+/// Fields with a bound of their own, in bytes. Browsers cut `Referer` down to its origin where it is longer than 4,096
+/// characters (Referrer Policy, "Determine request's Referrer"). Their `User-Agent` has 100 to 300 bytes, that of a browser within an
+/// application up to 600.
+pub const MAX_VALUES: [(&str, usize); 2] = [("referer", 4096), ("user-agent", 1024)];
+
 /// Half of Envoy's default of 60 KiB, and what most servers behind it take.
 #[must_use]
 pub fn max_header_bytes() -> ByteSize {

@@ -18,6 +18,26 @@ pub fn too_large(rule: &str) -> Denial {
         .with_error("header", "", rule)
 }
 
+/// The value of a field with a bound of its own is longer than that.
+#[must_use]
+pub fn value_too_large(name: &str) -> Denial {
+    Denial::new(431, Reason("header.too_large"), "Request Header Fields Too Large").with_error(
+        "header",
+        name,
+        "max_values",
+    )
+}
+
+/// More cookies than allowed.
+#[must_use]
+pub fn too_many_cookies() -> Denial {
+    Denial::new(431, Reason("header.too_many_cookies"), "Request Header Fields Too Large").with_error(
+        "header",
+        "cookie",
+        "max_cookies",
+    )
+}
+
 /// The request target is longer than allowed.
 #[must_use]
 pub fn target_too_long() -> Denial {

@@ -6,9 +6,13 @@ use portcullis_core::config::ByteSize;
 use portcullis_core::{ConfigError, Denial, Request};
 
 use crate::config::RequestConfig;
-use crate::denials;
+use crate::names::Pattern;
+use crate::{defaults, denials};
 
 const MIB: usize = 1024 * 1024;
+
+/// Names in `max_values`.
+const MAX_NAMES: usize = 64;
 
 /// Bounds of a request's size.
 #[derive(Debug)]
@@ -16,6 +20,9 @@ pub struct Limits {
     headers: usize,
     header_bytes: usize,
     value: usize,
+    values: Vec<(String, usize)>,
+    /// The smallest bound of any value: what is shorter needs no second look.
+    smallest: usize,
     name: usize,
     path: usize,
     query_parameters: usize,
@@ -30,10 +37,14 @@ impl Limits {
         let size = |name, found: ByteSize, min, max| {
             within(name, found, ByteSize::new(min), ByteSize::new(max)).map(ByteSize::get)
         };
+        let value = size("max_value", config.max_value, 256, MIB)?;
+        let values = values(config)?;
         Ok(Self {
             headers: within("max_headers", config.max_headers, 1, 1000)?,
             header_bytes: size("max_header_bytes", config.max_header_bytes, 1024, MIB)?,
-            value: size("max_value", config.max_value, 256, MIB)?,
+            smallest: values.iter().map(|(_, most)| *most).fold(value, usize::min),
+            value,
+            values,
             name: size("max_name", config.max_name, 32, 8192)?,
             path: size("max_path", config.max_path, 256, MIB)?,
             query_parameters: within("max_query_parameters", config.max_query_parameters, 0, 10_000)?,
@@ -55,8 +66,8 @@ impl Limits {
                 if value.len() > self.path {
                     return Err(denials::target_too_long());
                 }
-            } else if value.len() > self.value {
-                return Err(denials::too_large("max_value"));
+            } else if value.len() > self.smallest {
+                self.check_value(name, value)?;
             }
             if name.len() > self.name {
                 return Err(denials::too_large("max_name"));
@@ -71,9 +82,55 @@ impl Limits {
             .map_or(0, |query| query.iter().filter(|byte| **byte == b'&').count().saturating_add(1));
         if parameters > self.query_parameters { Err(denials::too_many_parameters()) } else { Ok(()) }
     }
+
+    fn check_value(&self, name: &[u8], value: &[u8]) -> Result<(), Denial> {
+        if value.len() > self.value {
+            return Err(denials::too_large("max_value"));
+        }
+        match self.values.iter().find(|(bounded, _)| bounded.as_bytes() == name) {
+            Some((bounded, most)) if value.len() > *most => Err(denials::value_too_large(bounded)),
+            _ => Ok(()),
+        }
+    }
 }
 
-fn within<T: PartialOrd + Display>(name: &str, found: T, min: T, max: T) -> Result<T, ConfigError> {
+/// The configured bounds of single fields, then the defaults of those that have none.
+fn values(config: &RequestConfig) -> Result<Vec<(String, usize)>, ConfigError> {
+    let found = config.max_values.len();
+    if found > MAX_NAMES {
+        let problem = format!("expected at most {MAX_NAMES} names, found {found}");
+        return Err(ConfigError::new("max_values", problem));
+    }
+    let mut values: Vec<(String, usize)> = Vec::with_capacity(MAX_NAMES);
+    for (name, most) in &config.max_values {
+        let path = format!("max_values.{name}");
+        let lower = name.to_ascii_lowercase();
+        if !matches!(Pattern::parse(name), Ok(Pattern::Exact(_))) {
+            return Err(ConfigError::new(path, format!("expected a header name, found `{name}`")));
+        }
+        if values.iter().any(|(known, _)| *known == lower) {
+            return Err(ConfigError::new(path, "expected a name that is not there in another case too"));
+        }
+        values.push((lower, within(&path, *most, ByteSize::new(1), config.max_value)?.get()));
+    }
+    for (name, most) in defaults::MAX_VALUES {
+        if !values.iter().any(|(known, _)| known == name) {
+            values.push((name.to_owned(), most));
+        }
+    }
+    Ok(values)
+}
+
+/// A configured number or size, if it is within its bounds.
+///
+/// # Errors
+/// [`ConfigError`] with the bounds.
+pub(crate) fn within<T: PartialOrd + Display>(
+    name: &str,
+    found: T,
+    min: T,
+    max: T,
+) -> Result<T, ConfigError> {
     if (&min..=&max).contains(&&found) {
         return Ok(found);
     }
@@ -123,6 +180,58 @@ mod tests {
         }
     }
 
+    // covers: HG-REQ-18
+    #[test]
+    fn single_fields_end_exactly_at_their_own_limits() {
+        let configured = r#"{"max_values": {"User-Agent": "10B", "x-note": "1B", "cookie": "8KiB"}}"#;
+        for (name, config, field, len, expected) in [
+            ("referer of 4 KiB", "{}", "referer", 4096, (200, "")),
+            ("referer of 4 KiB and one", "{}", "referer", 4097, (431, "header.too_large")),
+            ("referer of 16 KiB", "{}", "referer", 16_384, (431, "header.too_large")),
+            ("user-agent of 1 KiB", "{}", "user-agent", 1024, (200, "")),
+            ("user-agent of 1 KiB and one", "{}", "user-agent", 1025, (431, "header.too_large")),
+            ("user-agent of 16 KiB", "{}", "user-agent", 16_384, (431, "header.too_large")),
+            ("another field of 8 KiB", "{}", "referers", 8192, (200, "")),
+            ("configured, 10 bytes", configured, "user-agent", 10, (200, "")),
+            ("configured, 11 bytes", configured, "user-agent", 11, (431, "header.too_large")),
+            ("another one, 2 bytes", configured, "x-note", 2, (431, "header.too_large")),
+            ("not below the bound of all", configured, "cookie", 8192, (200, "")),
+            (
+                "the default of a name that is not configured",
+                configured,
+                "referer",
+                4097,
+                (431, "header.too_large"),
+            ),
+            (
+                "the bound of all is smaller",
+                r#"{"max_value": "256B"}"#,
+                "referer",
+                257,
+                (431, "header.too_large"),
+            ),
+            ("raised", r#"{"max_values": {"referer": "8KiB"}}"#, "referer", 8192, (200, "")),
+        ] {
+            assert_eq!(
+                reason(&limits(config).unwrap(), &[(field.into(), "v".repeat(len))]),
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    // covers: HG-REQ-18
+    #[test]
+    fn a_field_that_is_too_large_is_named_and_not_repeated() {
+        let headers: Headers = [("referer", "s3cret".repeat(1000))].into_iter().collect();
+        let denial = limits("{}").unwrap().check(&Request::new(headers, true)).unwrap_err();
+        assert_eq!(
+            (denial.errors[0].pointer.as_str(), denial.errors[0].rule.as_str()),
+            ("referer", "max_values")
+        );
+        assert!(!format!("{denial:?}").contains("s3cret"));
+    }
+
     // covers: HG-SYN-05
     #[test]
     fn targets_and_queries_end_exactly_at_their_limits() {
@@ -148,6 +257,16 @@ mod tests {
             (r#"{"max_headers": 0}"#, "max_headers: expected 1 to 1000, found 0"),
             (r#"{"max_headers": 1001}"#, "max_headers: expected 1 to 1000, found 1001"),
             (r#"{"max_value": "2MiB"}"#, "max_value: expected 256B to 1MiB, found 2MiB"),
+            (
+                r#"{"max_values": {"referer": "16KiB"}}"#,
+                "max_values.referer: expected 1B to 8KiB, found 16KiB",
+            ),
+            (r#"{"max_values": {"referer": "0B"}}"#, "max_values.referer: expected 1B to 8KiB, found 0B"),
+            (r#"{"max_values": {"x-*": "1B"}}"#, "max_values.x-*: expected a header name, found `x-*`"),
+            (
+                r#"{"max_values": {"Referer": "1B", "referer": "2B"}}"#,
+                "max_values.referer: expected a name that is not there in another case too",
+            ),
             (r#"{"max_name": "1B"}"#, "max_name: expected 32B to 8KiB, found 1B"),
             (r#"{"max_query_parameters": 10001}"#, "max_query_parameters: expected 0 to 10000, found 10001"),
         ] {

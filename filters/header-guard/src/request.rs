@@ -13,6 +13,12 @@ use crate::names::{Builder, NameTable, Pattern};
 use crate::policy::{Edit, patterns};
 use crate::syntax::{Fault, Syntax, is_request_id};
 
+use self::cookies::CookieRules;
+use self::trace_context::Sent;
+
+mod cookies;
+mod trace_context;
+
 /// Ranges of one `Range` field; more are removed, as a server may ignore the field (RFC 9110 section 14.2).
 const MAX_RANGES: usize = 16;
 
@@ -51,6 +57,9 @@ enum Special {
     ForwardedProto,
     RequestId,
     TraceParent,
+    TraceState,
+    Baggage,
+    Cookie,
     Connection,
     Te,
     Range,
@@ -58,9 +67,19 @@ enum Special {
     TransferEncoding,
 }
 
-const SPECIAL: [(&str, Special); 8] = [
+impl Special {
+    /// Whether the rule is about more than the field, so that it holds for one that is removed, too.
+    const fn reaches_further(self) -> bool {
+        matches!(self, Self::Connection | Self::ContentLength | Self::TransferEncoding)
+    }
+}
+
+const SPECIAL: [(&str, Special); 11] = [
     ("x-request-id", Special::RequestId),
     ("traceparent", Special::TraceParent),
+    ("tracestate", Special::TraceState),
+    ("baggage", Special::Baggage),
+    ("cookie", Special::Cookie),
     ("connection", Special::Connection),
     ("upgrade", Special::Connection),
     ("te", Special::Te),
@@ -96,6 +115,9 @@ impl Met {
             Special::ContentLength => 1 << 7,
             Special::TransferEncoding => 1 << 8,
             Special::ExternalAddress => 1 << 9,
+            Special::TraceState => 1 << 10,
+            Special::Baggage => 1 << 11,
+            Special::Cookie => 1 << 12,
         }
     }
 
@@ -110,14 +132,15 @@ pub struct Rules {
     table: NameTable<Treatment>,
     /// What this peer may send although a list names it, and may send as a trailer.
     kept: Vec<Pattern>,
+    cookies: CookieRules,
 }
 
 impl Rules {
     /// Rules for strangers, or for a trusted proxy that may also send the fields of `trusted`.
     ///
     /// # Errors
-    /// [`ConfigError`] for what is no name, for a name that is to be both removed and kept, and for one that a
-    /// request can't do without.
+    /// [`ConfigError`] for what is no name, for a name that is to be both removed and kept, for one that a request
+    /// can't do without, and for options about cookies that are out of their bounds.
     pub fn new(config: &RequestConfig, trusted: Option<&[Pattern]>) -> Result<Self, ConfigError> {
         let remove = patterns("remove", &config.remove)?;
         let keep = patterns("keep", &config.keep)?;
@@ -160,7 +183,7 @@ impl Rules {
                     .filter(|special| !matches!(special, Special::ForwardedFor | Special::ForwardedProto));
             });
         }
-        Ok(Self { table: table.build(), kept })
+        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)? })
     }
 
     /// Removes every trailer that the operator does not name under `keep`: nobody judges trailers, and a recipient
@@ -211,7 +234,11 @@ impl Rules {
                 if treatment.strip {
                     edit(Edit::Remove(name));
                 }
-                met.specials |= treatment.special.map_or(0, Met::bit);
+                if let Some(special) = treatment.special
+                    && (!treatment.strip || special.reaches_further())
+                {
+                    met.specials |= Met::bit(special);
+                }
                 if met.singles & treatment.single != 0 {
                     return Err(denials::duplicate(treatment.name));
                 }
@@ -255,8 +282,12 @@ impl Rules {
         if met.has(Special::RequestId) {
             keep_single(headers, "x-request-id", is_request_id, edit);
         }
-        if met.has(Special::TraceParent) {
-            keep_single(headers, "traceparent", |value| !value.contains(&b','), edit);
+        let sent = Sent { parent: met.has(Special::TraceParent), state: met.has(Special::TraceState) };
+        if sent.parent || sent.state {
+            trace_context::keep_valid(headers, sent, edit);
+        }
+        if met.has(Special::Baggage) {
+            trace_context::bound_baggage(headers, edit);
         }
         if met.has(Special::Te) {
             keep_trailers_only(headers, edit);
@@ -264,7 +295,11 @@ impl Rules {
         if met.has(Special::Range) {
             keep_single(headers, "range", |value| list(value).count() <= MAX_RANGES, edit);
         }
-        if met.has(Special::Connection) { self.inspect_connection(headers, edit) } else { None }
+        let connection =
+            if met.has(Special::Connection) { self.inspect_connection(headers, edit) } else { None };
+        connection.or_else(|| {
+            if met.has(Special::Cookie) { self.cookies.check(headers.all(b"cookie")).err() } else { None }
+        })
     }
 
     /// `Connection` and `Upgrade` are for this hop; what is left of them is a WebSocket's handshake. A field that

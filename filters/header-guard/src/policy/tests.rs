@@ -43,6 +43,12 @@ fn mistakes_are_named_by_their_path() {
             "zone.trusted_proxy.keep[0]: ",
         ),
         (r#"{"request": {"max_headers": 0}}"#, "request.max_headers: expected 1 to 1000"),
+        (r#"{"request": {"max_cookies": 1001}}"#, "request.max_cookies: expected 0 to 1000"),
+        (
+            r#"{"request": {"session_cookies": ["a b"]}}"#,
+            "request.session_cookies[0]: expected a cookie's name",
+        ),
+        (r#"{"request": {"max_values": {"a b": "1B"}}}"#, "request.max_values.a b: expected a header name"),
         (r#"{"request": {"keep": ["a b"]}}"#, "request.keep[0]: expected a header name"),
         (r#"{"response": {"set": {"a": ""}}}"#, "response.set.a: expected printable"),
         (r#"{"respnse": {}}"#, "respnse: expected one of `zone`"),
@@ -65,6 +71,26 @@ fn limits_hold_in_every_mode_and_the_rest_follows_the_mode() {
         assert_eq!(judge(&[("content-length", "x")]), Some((expected, 400)));
         assert_eq!(judge(&[("a", ""), ("b", ""), ("c", "")]), Some((Mode::Enforce, 431)));
         assert_eq!(judge(&[("a", ""), ("b", "")]), None);
+    }
+}
+
+// covers: HG-REQ-18
+#[test]
+fn a_value_over_its_own_bound_is_refused_in_every_mode_and_passes_whole_below_it() {
+    for (mode, cookies) in [("enforce", Mode::Enforce), ("report", Mode::Report), ("off", Mode::Off)] {
+        let policy = load(&format!(r#"{{"request": {{"mode": "{mode}", "max_cookies": 1}}}}"#)).unwrap();
+        let judge = |name: &str, value: &str| {
+            let request = Request::new([(name, value)].into_iter().collect(), true);
+            let mut edited = false;
+            let denial = policy.judge(&request, Peer::Stranger, &mut |_| edited = true);
+            assert!(!edited, "{name}");
+            denial.map(|(mode, denial)| (mode, denial.status))
+        };
+        for (name, bound) in [("user-agent", 1024), ("referer", 4096)] {
+            assert_eq!(judge(name, &"a".repeat(bound)), None, "{name}");
+            assert_eq!(judge(name, &"a".repeat(bound + 1)), Some((Mode::Enforce, 431)), "{name}");
+        }
+        assert_eq!(judge("cookie", "a=1; b=2"), Some((cookies, 431)));
     }
 }
 

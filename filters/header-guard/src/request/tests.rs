@@ -6,17 +6,17 @@ use super::*;
 type Bytes<'a> = &'a [u8];
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn strangers(config: &str) -> Rules {
+pub(super) fn strangers(config: &str) -> Rules {
     Rules::new(&config::load(config.as_bytes()).unwrap(), None).unwrap()
 }
 
-fn trusted(keep: &[&str]) -> Rules {
+pub(super) fn trusted(keep: &[&str]) -> Rules {
     let keep: Vec<Pattern> = keep.iter().map(|name| Pattern::parse(name).unwrap()).collect();
     Rules::new(&RequestConfig::default(), Some(&keep)).unwrap()
 }
 
 /// The reason to refuse the request (empty for none), and its fields after the edits.
-fn inspect(rules: &Rules, headers: Headers, end_of_stream: bool) -> (Option<Denial>, Headers) {
+pub(super) fn inspect(rules: &Rules, headers: Headers, end_of_stream: bool) -> (Option<Denial>, Headers) {
     let request = Request::new(headers, end_of_stream);
     let mut after = request.headers().clone();
     let denial = rules.inspect(&request, &mut |edit| edit.apply(&mut after));
@@ -27,20 +27,20 @@ fn fields(headers: &Headers) -> Fields {
     headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
-fn reason(rules: &Rules, fields: &[(&str, Bytes<'_>)]) -> &'static str {
+pub(super) fn reason(rules: &Rules, fields: &[(&str, Bytes<'_>)]) -> &'static str {
     let (denial, _) = inspect(rules, fields.iter().copied().collect(), false);
     denial.map_or("", |denial| denial.reason.as_str())
 }
 
 /// What is left of the fields.
-fn rest(rules: &Rules, sent: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn rest(rules: &Rules, sent: &[(&str, &str)]) -> Vec<(String, String)> {
     let (denial, after) = inspect(rules, sent.iter().copied().collect(), false);
     assert_eq!(denial, None, "{sent:?}");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     after.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
