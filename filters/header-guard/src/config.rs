@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use portcullis_core::config::ByteSize;
+use portcullis_core::routes::Selector;
 use portcullis_core::verdict::{Mode, OnError};
 use serde::Deserialize;
 
@@ -20,6 +21,26 @@ pub struct Config {
     pub request: RequestConfig,
     /// What clients get.
     pub response: ResponseConfig,
+    /// Other sections for some requests. Of the rules that select a request the most specific decides, as in all filters.
+    pub rules: Vec<RuleConfig>,
+}
+
+/// Sections for the requests that a rule selects. One that is there replaces the whole section above; none of its options
+/// is inherited.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// A name of its own, for audit.
+    pub id: String,
+    /// Which requests.
+    #[serde(rename = "match", default)]
+    pub selector: Selector,
+    /// What clients may send.
+    #[serde(default)]
+    pub request: Option<RequestConfig>,
+    /// What clients get.
+    #[serde(default)]
+    pub response: Option<ResponseConfig>,
 }
 
 /// Who the peer is, and so what it may say about the client.
@@ -30,6 +51,8 @@ pub enum Zone {
     Edge,
     /// A proxy of ours, if its address is on the list; else a stranger.
     TrustedProxy(TrustedProxy),
+    /// A workload of ours, if its client certificate names one on the list; else a stranger.
+    Mesh(Mesh),
 }
 
 impl Default for Zone {
@@ -50,6 +73,18 @@ pub struct TrustedProxy {
     pub keep: Vec<String>,
 }
 
+/// Workloads whose forwarding fields are believed, by the identity that the connection's certificate proves.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Mesh {
+    /// SPIFFE IDs (`spiffe://prod.example/ns/edge/sa/gateway`), 1 to 256 of them; a whole segment may be `*`. Envoy must
+    /// demand and verify client certificates.
+    pub identities: Vec<String>,
+    /// Further fields that such a peer may send, as in `x-user-id`.
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
 /// What clients may send.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,6 +96,13 @@ pub struct RequestConfig {
     pub remove: Vec<String>,
     /// Names, or prefixes with a final `*`, that any client may send although the lists name them.
     pub keep: Vec<String>,
+    /// If there is one, every field goes that is not on this list of names and prefixes: only pseudo-headers stay, what frames
+    /// the request, and what the proxy itself writes. Default: none, and unknown fields pass.
+    pub allow: Vec<String>,
+    /// Hosts that may be asked for, with a port for that port only. Default: any.
+    pub hosts: Vec<String>,
+    /// Methods that may be used, upper-case. Default: any but TRACE and TRACK.
+    pub methods: Vec<String>,
     /// Header fields, 1 to 1000. Default: 100.
     pub max_headers: usize,
     /// All names and values together, `"1KiB"` to `"1MiB"`. Default: `"32KiB"`.
@@ -90,6 +132,9 @@ impl Default for RequestConfig {
             mode: Mode::Enforce,
             remove: Vec::new(),
             keep: Vec::new(),
+            allow: Vec::new(),
+            hosts: Vec::new(),
+            methods: Vec::new(),
             max_headers: defaults::MAX_HEADERS,
             max_header_bytes: defaults::max_header_bytes(),
             max_value: defaults::max_value(),

@@ -104,6 +104,19 @@ pub fn method_not_allowed() -> Denial {
     Denial::new(405, Reason("header.method_not_allowed"), "Method Not Allowed").with_header("allow", ALLOW)
 }
 
+/// A method that is not on the operator's list, which the client gets.
+#[must_use]
+pub fn method_not_listed(methods: &[String]) -> Denial {
+    Denial::new(405, Reason("header.method_not_allowed"), "Method Not Allowed")
+        .with_header("allow", methods.join(", "))
+}
+
+/// A host that nobody here answers for (RFC 9110 section 15.5.20).
+#[must_use]
+pub fn host_not_listed() -> Denial {
+    Denial::new(421, Reason("header.host_not_allowed"), "Misdirected Request")
+}
+
 const fn bad_request(reason: &'static str) -> Denial {
     Denial::new(400, Reason(reason), "Bad Request")
 }

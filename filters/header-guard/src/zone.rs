@@ -1,15 +1,16 @@
-//! Whether a peer is one of the operator's own proxies.
+//! Whether a peer is one of the operator's own: by its address, or by the identity that its certificate proves.
 
 use std::net::IpAddr;
 
 use portcullis_core::ConfigError;
+use portcullis_core::spiffe::{SpiffeId, SpiffePattern};
 
 /// Networks of trusted proxies.
 #[derive(Debug)]
 pub struct Networks(Vec<Network>);
 
-/// Most networks in one list: it is searched from the front for each request.
-const MAX_NETWORKS: usize = 256;
+/// Most entries in one list: it is searched from the front for each request.
+const MAX_ENTRIES: usize = 256;
 
 impl Networks {
     /// Reads a list of networks and addresses.
@@ -17,8 +18,8 @@ impl Networks {
     /// # Errors
     /// [`ConfigError`] with the place in the list; an empty list, and one of more than 256.
     pub fn parse(list: &[String]) -> Result<Self, ConfigError> {
-        if list.is_empty() || list.len() > MAX_NETWORKS {
-            let problem = format!("expected 1 to {MAX_NETWORKS} networks, found {}", list.len());
+        if list.is_empty() || list.len() > MAX_ENTRIES {
+            let problem = format!("expected 1 to {MAX_ENTRIES} networks, found {}", list.len());
             return Err(ConfigError::new("", problem));
         }
         let networks = list.iter().enumerate().map(|(index, text)| {
@@ -35,6 +36,37 @@ impl Networks {
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+/// Identities of trusted workloads.
+#[derive(Debug)]
+pub struct Identities(Vec<SpiffePattern>);
+
+impl Identities {
+    /// Reads a list of SPIFFE IDs and patterns of them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the place in the list; an empty list, and one of more than 256.
+    pub fn parse(list: &[String]) -> Result<Self, ConfigError> {
+        if list.is_empty() || list.len() > MAX_ENTRIES {
+            let problem = format!("expected 1 to {MAX_ENTRIES} identities, found {}", list.len());
+            return Err(ConfigError::new("", problem));
+        }
+        let identities = list.iter().enumerate().map(|(index, text)| {
+            SpiffePattern::parse(text).ok_or_else(|| {
+                let problem = format!("expected a SPIFFE ID as in `spiffe://prod.example/gateway`, found `{text}`");
+                ConfigError::new(format!("[{index}]"), problem)
+            })
+        });
+        identities.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the URI in a certificate is one of these.
+    #[must_use]
+    pub fn contain(&self, uri: &[u8]) -> bool {
+        let id = std::str::from_utf8(uri).ok().and_then(SpiffeId::parse);
+        id.is_some_and(|id| self.0.iter().any(|pattern| pattern.matches(&id)))
     }
 }
 
@@ -127,5 +159,26 @@ mod tests {
             );
         }
         assert_eq!(Networks::parse(&[]).unwrap_err().problem, "expected 1 to 256 networks, found 0");
+    }
+
+    #[test]
+    fn an_identity_is_a_spiffe_id_of_the_list() {
+        let identities =
+            Identities::parse(&["spiffe://prod.test/ns/edge/sa/*".to_owned(), "spiffe://ci.test/x".to_owned()]).unwrap();
+        for (uri, expected) in [
+            ("spiffe://prod.test/ns/edge/sa/gateway", true),
+            ("spiffe://ci.test/x", true),
+            ("spiffe://prod.test/ns/edge/sa/a/b", false),
+            ("spiffe://prod.test/ns/edge/sa/", false),
+            ("spiffe://PROD.test/ns/edge/sa/gateway", false),
+            ("spiffe://evil.test/ns/edge/sa/gateway", false),
+            ("", false),
+        ] {
+            assert_eq!(identities.contain(uri.as_bytes()), expected, "{uri}");
+        }
+        assert!(!identities.contain(b"spiffe://ci.test/\xff"));
+        let error = Identities::parse(&["spiffe://ci.test/x".to_owned(), "ci.test".to_owned()]).unwrap_err();
+        assert_eq!(error.path, "[1]");
+        assert_eq!(Identities::parse(&[]).unwrap_err().problem, "expected 1 to 256 identities, found 0");
     }
 }
