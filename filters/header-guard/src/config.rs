@@ -1,5 +1,8 @@
 //! What the operator writes. `{}` is a full configuration.
 
+pub mod cors;
+pub mod cross_site;
+
 use std::collections::BTreeMap;
 
 use portcullis_core::config::ByteSize;
@@ -8,6 +11,9 @@ use portcullis_core::verdict::{Mode, OnError};
 use serde::Deserialize;
 
 use crate::defaults;
+
+pub use cors::CorsConfig;
+pub use cross_site::CrossSiteConfig;
 
 /// The filter's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]

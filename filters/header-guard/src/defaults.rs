@@ -1,6 +1,7 @@
 //! Every default, with its reason.
 
-use portcullis_core::config::ByteSize;
+use portcullis_core::config::{ByteSize, TimeSpan};
+use portcullis_core::verdict::Mode;
 
 use crate::config::{Profile, Zone};
 
@@ -23,6 +24,16 @@ pub const MAX_COOKIES: usize = 100;
 /// characters (Referrer Policy, "Determine request's Referrer"). Their `User-Agent` has 100 to 300 bytes, that of a browser within an
 /// application up to 600.
 pub const MAX_VALUES: [(&str, usize); 2] = [("referer", 4096), ("user-agent", 1024)];
+
+/// What browsers send to another origin without asking (Fetch standard, "CORS-safelisted method"): leaving them out
+/// would stop nothing.
+pub const CORS_METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+
+/// Long enough to spare a page most preflights, short enough that a stricter policy holds soon.
+pub const CORS_MAX_AGE: TimeSpan = TimeSpan::from_secs(600);
+
+/// What other sites may call is the operator's to know; refusing it by default would break public APIs.
+pub const CROSS_SITE_MODE: Mode = Mode::Off;
 
 /// Half of Envoy's default of 60 KiB, and what most servers behind it take.
 #[must_use]

@@ -120,3 +120,37 @@ pub fn host_not_listed() -> Denial {
 const fn bad_request(reason: &'static str) -> Denial {
     Denial::new(400, Reason(reason), "Bad Request")
 }
+
+/// A request that another site's page caused, or a WebSocket handshake from a page that may not open one.
+#[must_use]
+pub const fn cross_site() -> Denial {
+    forbidden("header.cross_site")
+}
+
+/// An `Origin` that is no serialized origin, or is there twice.
+#[must_use]
+pub fn invalid_origin() -> Denial {
+    bad_request("header.invalid_origin").with_error("header", "origin", "syntax")
+}
+
+/// A preflight from an origin that is not on the list.
+#[must_use]
+pub const fn cors_origin() -> Denial {
+    forbidden("cors.origin")
+}
+
+/// A preflight for a method that is not on the list.
+#[must_use]
+pub const fn cors_method() -> Denial {
+    forbidden("cors.method")
+}
+
+/// A preflight for a header field that is not on the list.
+#[must_use]
+pub const fn cors_request_header() -> Denial {
+    forbidden("cors.request_header")
+}
+
+const fn forbidden(reason: &'static str) -> Denial {
+    Denial::new(403, Reason(reason), "Forbidden")
+}

@@ -13,11 +13,14 @@
 
 pub mod bytes;
 pub mod config;
+pub mod cors;
+pub mod cross_site;
 pub mod data;
 pub mod defaults;
 pub mod denials;
 pub mod limits;
 pub mod names;
+pub mod origin;
 pub mod plugin;
 pub mod policy;
 pub mod request;
