@@ -2,6 +2,7 @@
 
 pub mod cors;
 pub mod cross_site;
+pub mod set_cookie;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,10 @@ pub struct Config {
     pub request: RequestConfig,
     /// What clients get.
     pub response: ResponseConfig,
+    /// Which pages of other origins may read responses. Default: none says, and the upstream's own fields are only mended.
+    pub cors: Option<CorsConfig>,
+    /// Which requests that pages of other sites cause are refused. Default: none.
+    pub cross_site: CrossSiteConfig,
     /// Other sections for some requests. Of the rules that select a request the most specific decides, as in all filters.
     pub rules: Vec<RuleConfig>,
 }
@@ -47,6 +52,12 @@ pub struct RuleConfig {
     /// What clients get.
     #[serde(default)]
     pub response: Option<ResponseConfig>,
+    /// Which pages of other origins may read responses.
+    #[serde(default)]
+    pub cors: Option<CorsConfig>,
+    /// Which requests that pages of other sites cause are refused.
+    #[serde(default)]
+    pub cross_site: Option<CrossSiteConfig>,
 }
 
 /// Who the peer is, and so what it may say about the client.
@@ -168,6 +179,8 @@ pub struct ResponseConfig {
     pub remove: Vec<String>,
     /// Names, or prefixes with a final `*`, that stay as the upstream sent them: neither removed nor set.
     pub keep: Vec<String>,
+    /// What is missing at the cookies that are set.
+    pub set_cookie: SetCookieConfig,
     /// Where responses may send clients.
     pub redirects: RedirectConfig,
     /// What happens to a response for one client that a shared cache could keep. Default: `enforce`.

@@ -114,6 +114,12 @@ impl Hardening {
         Ok(Self { table: table.build(), fields })
     }
 
+    /// Whether the operator says what happens to a field of this name.
+    #[must_use]
+    pub fn is_settled(&self, name: &[u8]) -> bool {
+        self.table.find(name).is_some()
+    }
+
     /// Whether a response without a field of this name gets one.
     #[must_use]
     pub fn adds(&self, name: &[u8]) -> bool {
