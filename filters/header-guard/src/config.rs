@@ -15,6 +15,7 @@ use crate::defaults;
 
 pub use cors::CorsConfig;
 pub use cross_site::CrossSiteConfig;
+pub use set_cookie::SetCookieConfig;
 
 /// The filter's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -8,10 +8,11 @@
 //! {"request": {"keep": ["x-user-id"]}, "response": {"set": {"server": "api"}}}
 //! ```
 //!
-//! It does not judge bodies, methods other than TRACE, or who the client is; it does not see request trailers, nor
-//! the responses to requests that the proxy's codec refused.
+//! It does not judge bodies, or who the client is; it does not see the responses to requests that the proxy's codec
+//! refused.
 
 pub mod bytes;
+pub mod checks;
 pub mod config;
 pub mod cors;
 pub mod cross_site;

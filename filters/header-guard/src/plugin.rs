@@ -7,7 +7,9 @@ use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Flow, Request, Response, client};
 use portcullis_host::{Ctx, Filter, Host, Needs, Plugin};
 
+use crate::checks::Checks;
 use crate::policy::{Edit, Peer, Policy, is_secure};
+use crate::response::Context;
 
 /// Reads and checks a configuration.
 ///
@@ -36,39 +38,64 @@ impl Plugin for HeaderGuard {
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
-        Box::new(Stream { plugin: self, peer: Peer::default() })
+        Box::new(Stream { plugin: self, checks: None, peer: Peer::default() })
     }
 }
 
 struct Stream {
     plugin: Rc<HeaderGuard>,
+    /// Of the rule that selected the request; none before its head was judged.
+    checks: Option<Rc<Checks>>,
     peer: Peer,
+}
+
+impl Stream {
+    fn checks(&self) -> &Checks {
+        self.checks.as_ref().unwrap_or_else(|| self.plugin.policy.checks())
+    }
 }
 
 impl Filter for Stream {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
-        let host = ctx.host();
-        self.peer =
-            self.plugin.policy.peer(|| client::parse_peer(&host.property(&["source", "address"]).ok()??));
-        match self.plugin.policy.judge(request, self.peer, &mut |edit| apply(edit, ctx)) {
-            Some((mode, denial)) => ctx.decide(mode, denial),
-            None => Flow::Continue,
-        }
+        let (policy, host) = (&self.plugin.policy, ctx.host());
+        self.peer = policy.peer(
+            || client::parse_peer(&host.property(&["source", "address"]).ok()??),
+            || certificate_uri(host),
+        );
+        let checks = match policy.select(request) {
+            Ok(checks) => Rc::clone(checks),
+            Err(denial) => return denial.into(),
+        };
+        let mut reports = Vec::new();
+        let flow = checks.judge(request, self.peer, &mut |edit| apply(edit, ctx), &mut |denial| {
+            reports.push(denial);
+        });
+        self.checks = Some(checks);
+        reports.into_iter().for_each(|denial| ctx.report(denial));
+        flow
     }
 
     fn on_request_trailers(&mut self, trailers: &Headers, ctx: &mut Ctx<'_>) {
-        self.plugin.policy.clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
+        self.checks().clear_trailers(trailers, self.peer, &mut |edit| apply(edit, ctx));
     }
 
     fn on_response_headers(&mut self, request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {
+        let host = ctx.host();
         let secure = match request {
             Some(request) => is_secure(request.headers(), self.peer),
-            None => {
-                ctx.host().property(&["connection", "tls_version"]).is_ok_and(|version| version.is_some())
-            }
+            None => host.property(&["connection", "tls_version"]).is_ok_and(|version| version.is_some()),
         };
-        self.plugin.policy.harden(request, response, secure, &mut |edit| apply(edit, ctx));
+        // Without a clock nothing is known to be past.
+        let now = || host.now().unwrap_or_default();
+        let context = Context { request, secure, now: &now };
+        self.checks().harden(context, response, &mut |edit| apply(edit, ctx));
     }
+}
+
+/// The URI in the certificate that the peer has proved to have; the first one, which SPIFFE says is the only one.
+fn certificate_uri(host: &dyn Host) -> Option<Vec<u8>> {
+    let is_mutual = host.property(&["connection", "mtls"]).ok()?.as_deref() == Some(&[1]);
+    is_mutual.then(|| host.property(&["connection", "uri_san_peer_certificate"]).ok()).flatten()?
 }
 
 fn apply(edit: Edit<'_>, ctx: &mut Ctx<'_>) {

@@ -1,17 +1,18 @@
 //! The checked configuration, ready to run, and the decision.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use portcullis_core::headers::Headers;
-use portcullis_core::verdict::{Mode, OnError};
-use portcullis_core::{ConfigError, Denial, Request, Response, config};
+use portcullis_core::routes::RouteTable;
+use portcullis_core::verdict::OnError;
+use portcullis_core::{ConfigError, Denial, Request};
 
-use crate::config::{Config, Zone};
-use crate::limits::Limits;
+use crate::checks::{Checks, Sections};
+use crate::config::{self, Config};
 use crate::names::Pattern;
-use crate::request::Rules;
-use crate::response::Responses;
-use crate::zone::Networks;
+use crate::zone::{Identities, Networks};
 
 /// A change to header fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum Peer {
     /// Unknown, or known to be none of ours.
     #[default]
     Stranger,
-    /// One of the operator's proxies.
+    /// One of the operator's proxies or workloads.
     TrustedProxy,
 }
 
@@ -54,11 +55,19 @@ pub enum Peer {
 #[derive(Debug)]
 pub struct Policy {
     on_error: OnError,
-    mode: Mode,
-    limits: Limits,
-    strangers: Rules,
-    proxies: Option<(Networks, Rules)>,
-    responses: Responses,
+    zone: Zone,
+    rules: RouteTable<Rc<Checks>>,
+    has_rules: bool,
+    /// For requests that no rule selects.
+    checks: Rc<Checks>,
+}
+
+/// By what a peer is known as one of the operator's.
+#[derive(Debug)]
+enum Zone {
+    Edge,
+    TrustedProxy(Networks),
+    Mesh(Identities),
 }
 
 impl Policy {
@@ -67,32 +76,43 @@ impl Policy {
     /// # Errors
     /// [`ConfigError`] with the path of the first mistake.
     pub fn load(document: &[u8]) -> Result<Self, ConfigError> {
-        Self::new(&config::load(document)?)
+        Self::new(portcullis_core::config::load(document)?)
     }
 
     /// Checks a configuration.
     ///
     /// # Errors
     /// [`ConfigError`] with the path of the first mistake.
-    pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let in_request = |error: ConfigError| error.under("request");
-        let proxies = match &config.zone {
-            Zone::Edge => None,
-            Zone::TrustedProxy(proxy) => {
-                let in_zone = |error: ConfigError| error.under("zone.trusted_proxy");
-                let networks =
-                    Networks::parse(&proxy.addresses).map_err(|error| in_zone(error.under("addresses")))?;
-                let keep = patterns("keep", &proxy.keep).map_err(in_zone)?;
-                Some((networks, Rules::new(&config.request, Some(&keep)).map_err(in_request)?))
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        let (zone, trusted) = zone(&config.zone)?;
+        let mut ids = BTreeSet::new();
+        let mut rules = Vec::with_capacity(config.rules.len());
+        for (index, rule) in config.rules.into_iter().enumerate() {
+            let path = format!("rules[{index}]");
+            if rule.id.is_empty() || !ids.insert(rule.id.clone()) {
+                return Err(ConfigError::new(format!("{path}.id"), "expected a name of its own"));
             }
+            let sections = Sections {
+                request: rule.request.as_ref().unwrap_or(&config.request),
+                response: rule.response.as_ref().unwrap_or(&config.response),
+                cors: rule.cors.as_ref().or(config.cors.as_ref()),
+                cross_site: rule.cross_site.as_ref().unwrap_or(&config.cross_site),
+            };
+            let checks = Checks::new(Some(rule.id), &sections, trusted.as_deref());
+            rules.push((rule.selector, Rc::new(checks.map_err(|error| error.under(&path))?)));
+        }
+        let sections = Sections {
+            request: &config.request,
+            response: &config.response,
+            cors: config.cors.as_ref(),
+            cross_site: &config.cross_site,
         };
         Ok(Self {
             on_error: config.on_error,
-            mode: config.request.mode,
-            limits: Limits::new(&config.request).map_err(in_request)?,
-            strangers: Rules::new(&config.request, None).map_err(in_request)?,
-            proxies,
-            responses: Responses::new(&config.response).map_err(|error| error.under("response"))?,
+            zone,
+            has_rules: !rules.is_empty(),
+            rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,
+            checks: Rc::new(Checks::new(None, &sections, trusted.as_deref())?),
         })
     }
 
@@ -102,51 +122,55 @@ impl Policy {
         self.on_error
     }
 
-    /// Who the peer is. `address` is asked for its address only if that can make a difference; one that is not
-    /// known is a stranger's.
-    pub fn peer(&self, address: impl FnOnce() -> Option<IpAddr>) -> Peer {
-        let trusted = self
-            .proxies
-            .as_ref()
-            .is_some_and(|(networks, _)| address().is_some_and(|it| networks.contain(it)));
+    /// Who the peer is. Its address, or the URI in its certificate, is asked for only if that can make a difference; one
+    /// that is not known is a stranger's.
+    pub fn peer(
+        &self,
+        address: impl FnOnce() -> Option<IpAddr>,
+        identity: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Peer {
+        let trusted = match &self.zone {
+            Zone::Edge => false,
+            Zone::TrustedProxy(networks) => address().is_some_and(|address| networks.contain(address)),
+            Zone::Mesh(identities) => identity().is_some_and(|uri| identities.contain(&uri)),
+        };
         if trusted { Peer::TrustedProxy } else { Peer::Stranger }
     }
 
-    /// Judges a request's head: `edit` gets what has to be changed before anybody believes it; the answer is why to
-    /// refuse it, and whether to do so or only report it.
-    pub fn judge(
-        &self,
-        request: &Request,
-        peer: Peer,
-        edit: &mut dyn FnMut(Edit<'_>),
-    ) -> Option<(Mode, Denial)> {
-        if let Err(denial) = self.limits.check(request) {
-            return Some((Mode::Enforce, denial));
+    /// The checks of a request without a rule of its own, and of an answer to no request.
+    #[must_use]
+    pub const fn checks(&self) -> &Rc<Checks> {
+        &self.checks
+    }
+
+    /// The checks for a request.
+    ///
+    /// # Errors
+    /// The denial of a path or a host with more than one reading, where there are rules.
+    pub fn select(&self, request: &Request) -> Result<&Rc<Checks>, Denial> {
+        if !self.has_rules {
+            return Ok(&self.checks);
         }
-        self.rules(peer).inspect(request, edit).map(|denial| (self.mode, denial))
+        Ok(self.rules.select(request)?.map_or(&self.checks, |matched| matched.value))
     }
+}
 
-    /// Removes what this peer may not send behind a body.
-    pub fn clear_trailers(&self, trailers: &Headers, peer: Peer, edit: &mut dyn FnMut(Edit<'_>)) {
-        self.rules(peer).clear_trailers(trailers, edit);
-    }
-
-    const fn rules(&self, peer: Peer) -> &Rules {
-        match (peer, &self.proxies) {
-            (Peer::TrustedProxy, Some((_, rules))) => rules,
-            (Peer::Stranger, _) | (Peer::TrustedProxy, None) => &self.strangers,
+/// The zone, and what its peers may send besides.
+fn zone(config: &config::Zone) -> Result<(Zone, Option<Vec<Pattern>>), ConfigError> {
+    match config {
+        config::Zone::Edge => Ok((Zone::Edge, None)),
+        config::Zone::TrustedProxy(proxy) => {
+            let in_zone = |error: ConfigError| error.under("zone.trusted_proxy");
+            let networks = Networks::parse(&proxy.addresses);
+            let networks = networks.map_err(|error| in_zone(error.under("addresses")))?;
+            Ok((Zone::TrustedProxy(networks), Some(patterns("keep", &proxy.keep).map_err(in_zone)?)))
         }
-    }
-
-    /// Hardens the response to a request, as far as that is known, of a client that came over TLS (`secure`) or not.
-    pub fn harden(
-        &self,
-        request: Option<&Request>,
-        response: &Response,
-        secure: bool,
-        edit: &mut dyn FnMut(Edit<'_>),
-    ) {
-        self.responses.apply(request, response, secure, edit);
+        config::Zone::Mesh(mesh) => {
+            let in_zone = |error: ConfigError| error.under("zone.mesh");
+            let identities = Identities::parse(&mesh.identities);
+            let identities = identities.map_err(|error| in_zone(error.under("identities")))?;
+            Ok((Zone::Mesh(identities), Some(patterns("keep", &mesh.keep).map_err(in_zone)?)))
+        }
     }
 }
 

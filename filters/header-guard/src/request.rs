@@ -17,6 +17,7 @@ use self::cookies::CookieRules;
 use self::trace_context::Sent;
 
 mod cookies;
+pub mod target;
 mod trace_context;
 
 /// Ranges of one `Range` field; more are removed, as a server may ignore the field (RFC 9110 section 14.2).
@@ -133,6 +134,8 @@ pub struct Rules {
     /// What this peer may send although a list names it, and may send as a trailer.
     kept: Vec<Pattern>,
     cookies: CookieRules,
+    /// The only fields that may pass, if that is how the operator wants it.
+    allowed: Option<NameTable<()>>,
 }
 
 impl Rules {
@@ -183,7 +186,9 @@ impl Rules {
                     .filter(|special| !matches!(special, Special::ForwardedFor | Special::ForwardedProto));
             });
         }
-        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)? })
+        let allowed = patterns("allow", &config.allow)?;
+        let allowed = if allowed.is_empty() { None } else { Some(allow_list(allowed)) };
+        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)?, allowed })
     }
 
     /// Removes every trailer that the operator does not name under `keep`: nobody judges trailers, and a recipient
@@ -225,6 +230,13 @@ impl Rules {
         met: &mut Met,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Result<(), Denial> {
+        if self
+            .allowed
+            .as_ref()
+            .is_some_and(|allowed| !name.starts_with(b":") && allowed.find(name).is_none())
+        {
+            edit(Edit::Remove(name));
+        }
         // A name of the table is well-formed; only the others have to be looked at.
         let exact = self.table.find_exact(name);
         let form = if exact.is_some() { NameForm::Plain } else { bytes::name_form(name) };
@@ -338,6 +350,21 @@ impl Rules {
         }
         denial
     }
+}
+
+/// The operator's list, and what a request has none the less: what frames it, what the proxy writes, and what a WebSocket's
+/// handshake needs, which other rules look after.
+fn allow_list(patterns: Vec<Pattern>) -> NameTable<()> {
+    let mut table = Builder::new();
+    let proxys = REWRITTEN.iter().map(|(name, _)| name.as_bytes());
+    let others: [&[u8]; 4] = [b"x-request-id", b"te", b"connection", b"upgrade"];
+    let handshake = Pattern::Prefix(b"sec-websocket-".to_vec());
+    let always =
+        INDISPENSABLE.into_iter().chain(others).chain(proxys).map(|name| Pattern::Exact(name.to_vec()));
+    for pattern in patterns.into_iter().chain(always).chain([handshake]) {
+        table.change(&pattern, |()| ());
+    }
+    table.build()
 }
 
 /// The table of [`KNOWN`], nothing stripped yet.

@@ -5,8 +5,8 @@ pub mod profile;
 pub mod redirects;
 pub mod set_cookie;
 
-use portcullis_core::verdict::Mode;
 use portcullis_core::headers::Headers;
+use portcullis_core::verdict::Mode;
 use portcullis_core::{ConfigError, Request, Response, UnixTime};
 
 use crate::config::ResponseConfig;
@@ -49,8 +49,7 @@ impl Responses {
     /// [`ConfigError`] with the path of the first mistake.
     pub fn new(config: &ResponseConfig) -> Result<Self, ConfigError> {
         let hardening = Hardening::new(config)?;
-        let cookies =
-            SetCookieRules::new(&config.set_cookie).map_err(|error| error.under("set_cookie"))?;
+        let cookies = SetCookieRules::new(&config.set_cookie).map_err(|error| error.under("set_cookie"))?;
         Ok(Self {
             cookies: (!hardening.is_settled(SET_COOKIE)).then_some(cookies),
             redirects: Redirects::new(&config.redirects).map_err(|error| error.under("redirects"))?,

@@ -55,7 +55,8 @@ impl Identities {
         }
         let identities = list.iter().enumerate().map(|(index, text)| {
             SpiffePattern::parse(text).ok_or_else(|| {
-                let problem = format!("expected a SPIFFE ID as in `spiffe://prod.example/gateway`, found `{text}`");
+                let problem =
+                    format!("expected a SPIFFE ID as in `spiffe://prod.example/gateway`, found `{text}`");
                 ConfigError::new(format!("[{index}]"), problem)
             })
         });
@@ -163,8 +164,11 @@ mod tests {
 
     #[test]
     fn an_identity_is_a_spiffe_id_of_the_list() {
-        let identities =
-            Identities::parse(&["spiffe://prod.test/ns/edge/sa/*".to_owned(), "spiffe://ci.test/x".to_owned()]).unwrap();
+        let identities = Identities::parse(&[
+            "spiffe://prod.test/ns/edge/sa/*".to_owned(),
+            "spiffe://ci.test/x".to_owned(),
+        ])
+        .unwrap();
         for (uri, expected) in [
             ("spiffe://prod.test/ns/edge/sa/gateway", true),
             ("spiffe://ci.test/x", true),

@@ -75,6 +75,149 @@ fn a_trusted_proxy_is_known_by_the_connection() {
     assert!(!headers.contains(b"x-forwarded-host"));
 }
 
+// covers: HG-REQ-05
+#[test]
+fn a_workload_is_known_by_the_certificate_that_it_proved() {
+    let proxy =
+        start(r#"{"zone": {"mesh": {"identities": ["spiffe://prod.test/gateway"], "keep": ["x-user-id"]}}}"#);
+    for (mutual, uri, stays) in [
+        (Some(1), "spiffe://prod.test/gateway", true),
+        (Some(1), "spiffe://prod.test/other", false),
+        (Some(1), "", false),
+        (Some(0), "spiffe://prod.test/gateway", false),
+        (None, "spiffe://prod.test/gateway", false),
+    ] {
+        proxy.host.set("connection.mtls", mutual.map(|flag| vec![flag]).unwrap_or_default());
+        proxy.host.set("connection.uri_san_peer_certificate", uri);
+        let Ended::Passed(headers) = get(&proxy, &[("x-user-id", "alice"), ("x-forwarded-client-cert", "x")])
+        else {
+            panic!("refused");
+        };
+        assert_eq!(headers.contains(b"x-user-id"), stays, "{mutual:?} {uri}");
+        assert!(!headers.contains(b"x-forwarded-client-cert"), "{mutual:?} {uri}");
+    }
+}
+
+#[test]
+fn a_rule_has_its_own_sections_for_request_and_response() {
+    let proxy = start(
+        r#"{
+            "request": {"methods": ["GET"]},
+            "cors": {"origins": ["https://app.test"]},
+            "rules": [
+                {"id": "upload", "match": {"path": "/upload/**"}, "request": {"methods": ["PUT"], "keep": ["x-user-id"]}},
+                {"id": "pages", "match": {"path": "/app/**"}, "response": {"profile": "web-2026"}}
+            ]
+        }"#,
+    );
+    let send = |method, path| {
+        let fields = [(":method", method), (":scheme", "https"), (":authority", "api.test"), (":path", path)];
+        let sent: Headers =
+            fields.into_iter().chain([("x-user-id", "7"), ("origin", "https://app.test")]).collect();
+        let after = proxy.exchange(sent, [(":status", "200")].into_iter().collect());
+        let status = String::from_utf8_lossy(after.first(b":status").unwrap_or_default()).into_owned();
+        let kept = proxy.host.request_headers.borrow().contains(b"x-user-id");
+        let is_page = after.contains(b"permissions-policy");
+        assert!(after.contains(b"access-control-allow-origin"), "what a rule does not name is inherited");
+        (status, kept, is_page)
+    };
+    assert_eq!(send("GET", "/orders"), ("200".to_owned(), false, false));
+    assert_eq!(send("GET", "/app/index"), ("200".to_owned(), false, true));
+    assert_eq!(send("PUT", "/upload/1"), ("200".to_owned(), true, false));
+    assert_eq!(send("GET", "/upload/1").0, "405");
+    let refused = proxy.verdicts().into_iter().find(|verdict| verdict.outcome == Outcome::Deny).unwrap();
+    assert_eq!(refused.rule.as_deref(), Some("upload"));
+    assert_eq!(send("GET", "/a/%2e%2e/upload/1").0, "400", "a path with two readings has no rule");
+}
+
+// covers: OWASP-API-15
+#[test]
+fn a_preflight_is_answered_here_and_is_no_refusal() {
+    let proxy = start(
+        r#"{"cors": {"origins": ["https://app.test"], "methods": ["PUT"]}, "request": {"mode": "report"}}"#,
+    );
+    let preflight = |origin, method| {
+        let fields =
+            [(":method", "OPTIONS"), (":scheme", "https"), (":authority", "api.test"), (":path", "/orders")];
+        let asks = [("origin", origin), ("access-control-request-method", method), ("expect", "x")];
+        proxy.exchange(fields.into_iter().chain(asks).collect(), Headers::default())
+    };
+    let allowed = preflight("https://app.test", "PUT");
+    assert_eq!(allowed.single(b":status"), Ok(Some(&b"204"[..])));
+    assert_eq!(allowed.single(b"access-control-allow-origin"), Ok(Some(&b"https://app.test"[..])));
+    assert_eq!(allowed.single(b"x-content-type-options"), Ok(Some(&b"nosniff"[..])));
+    let outcomes: Vec<_> = proxy.verdicts().iter().map(|verdict| verdict.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [Outcome::Report, Outcome::Allow],
+        "what is only reported does not hide what follows"
+    );
+    let refused = preflight("https://evil.test", "PUT");
+    assert_eq!(refused.single(b":status"), Ok(Some(&b"403"[..])));
+    assert!(!refused.contains(b"access-control-allow-origin"));
+}
+
+// covers: HG-REQ-15
+#[test]
+fn a_request_of_another_site_with_a_cookie_is_refused() {
+    let proxy = start(r#"{"cross_site": {"mode": "enforce", "cookies": ["sid"]}}"#);
+    let cross = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+    let with_cookie = [cross[0], cross[1], ("cookie", "sid=1")];
+    assert_eq!(get(&proxy, &with_cookie).reason(), "header.cross_site");
+    assert_eq!(get(&proxy, &cross).status(), 200);
+    assert_eq!(get(&start("{}"), &with_cookie).status(), 200, "off by default");
+}
+
+// covers: HG-COOK-01, HG-COOK-06
+#[test]
+fn each_cookie_stays_a_field_of_its_own() {
+    let proxy = start("{}");
+    let mut upstream: Headers = [(":status", "200"), ("content-type", "a/b")].into_iter().collect();
+    let whole = b"sid=1; Secure; HttpOnly; SameSite=Strict; Expires=Wed, 21 Oct 2026 07:28:00 GMT".to_vec();
+    let cookies: Vec<Vec<u8>> = (0..100)
+        .map(|n| if n % 7 == 0 { whole.clone() } else { [format!("c{n}=").as_bytes(), b"\xff"].concat() })
+        .collect();
+    cookies.iter().for_each(|cookie| upstream.append(b"set-cookie", cookie));
+    upstream.append(b"set-cookie", b"evil=1\r\nx: y");
+    let after = proxy.exchange(sent(&[]), upstream);
+    let expected: Vec<Vec<u8>> = cookies
+        .iter()
+        .map(|cookie| {
+            if *cookie == whole {
+                whole.clone()
+            } else {
+                [cookie, &b"; Secure; HttpOnly; SameSite=Lax"[..]].concat()
+            }
+        })
+        .collect();
+    assert_eq!(after.all(b"set-cookie").map(<[u8]>::to_vec).collect::<Vec<_>>(), expected);
+    for config in
+        [r#"{"response": {"keep": ["set-cookie"]}}"#, r#"{"response": {"set_cookie": {"mode": "off"}}}"#]
+    {
+        let sets: Headers = [(":status", "200"), ("set-cookie", "a=b")].into_iter().collect();
+        assert_eq!(
+            start(config).exchange(sent(&[]), sets).single(b"set-cookie"),
+            Ok(Some(&b"a=b"[..])),
+            "{config}"
+        );
+    }
+}
+
+// covers: HG-RSP-08
+#[test]
+fn what_an_upstream_says_of_other_origins_is_mended() {
+    let upstream = [
+        (":status", "200"),
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-credentials", "true"),
+    ];
+    let after = start("{}").exchange(sent(&[]), upstream.into_iter().collect());
+    assert!(
+        after.contains(b"access-control-allow-origin")
+            && !after.contains(b"access-control-allow-credentials")
+    );
+}
+
 // covers: HG-RSP-01, HG-RSP-03
 #[test]
 fn responses_and_own_local_replies_are_hardened() {

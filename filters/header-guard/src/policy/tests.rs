@@ -1,7 +1,23 @@
+use portcullis_core::Flow;
+use portcullis_core::verdict::Mode;
+
 use super::*;
 
 fn load(document: &str) -> Result<Policy, String> {
     Policy::load(document.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// The mode and the status of what is refused or reported; of what is neither the mode `off` can't be told from none.
+fn judged(policy: &Policy, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<(Mode, u16)> {
+    let mut reported = None;
+    let checks = policy.select(request).unwrap();
+    match checks
+        .judge(request, Peer::Stranger, edit, &mut |denial| reported = Some((Mode::Report, denial.status)))
+    {
+        Flow::Deny(denial) => Some((Mode::Enforce, denial.status)),
+        Flow::Continue => reported,
+        flow => panic!("{flow:?}"),
+    }
 }
 
 #[test]
@@ -21,10 +37,13 @@ fn a_proxy_is_trusted_by_its_address_only() {
         (Some("192.168.0.1"), Peer::Stranger),
         (None, Peer::Stranger),
     ] {
-        assert_eq!(policy.peer(|| Some(address?.parse().unwrap())), expected, "{address:?}");
+        assert_eq!(policy.peer(|| Some(address?.parse().unwrap()), || None), expected, "{address:?}");
     }
     // At the edge the proxy is not even asked.
-    assert_eq!(load("{}").unwrap().peer(|| panic!("asked for the address")), Peer::Stranger);
+    assert_eq!(
+        load("{}").unwrap().peer(|| panic!("asked for the address"), || panic!("asked for the URI")),
+        Peer::Stranger
+    );
 }
 
 #[test]
@@ -53,7 +72,28 @@ fn mistakes_are_named_by_their_path() {
         (r#"{"response": {"set": {"a": ""}}}"#, "response.set.a: expected printable"),
         (r#"{"respnse": {}}"#, "respnse: expected one of `zone`"),
         (r#"{"request": {"max_value": 8192}}"#, "request.max_value: "),
-        (r#"{"zone": "mesh"}"#, "zone: "),
+        (r#"{"zone": "mesh"}"#, "zone.mesh: expected an object"),
+        (r#"{"zone": {"mesh": {"identities": ["x"]}}}"#, "zone.mesh.identities[0]: expected a SPIFFE ID"),
+        (
+            r#"{"zone": {"mesh": {"identities": ["spiffe://a.test/x"], "keep": ["*"]}}}"#,
+            "zone.mesh.keep[0]: ",
+        ),
+        (r#"{"request": {"allow": ["a b"]}}"#, "request.allow[0]: expected a header name"),
+        (r#"{"request": {"hosts": ["a b"]}}"#, "request.hosts[0]: expected a host"),
+        (r#"{"cors": {"origins": ["x"]}}"#, "cors.origins[0]: "),
+        (r#"{"cross_site": {"allow_origins": ["*"]}}"#, "cross_site.allow_origins"),
+        (
+            r#"{"response": {"redirects": {"hosts": ["a/b"]}}}"#,
+            "response.redirects.hosts[0]: expected a host",
+        ),
+        (
+            r#"{"response": {"set_cookie": {"script_readable": [""]}}}"#,
+            "response.set_cookie.script_readable[0]",
+        ),
+        (r#"{"rules": [{"id": ""}]}"#, "rules[0].id: expected a name of its own"),
+        (r#"{"rules": [{"id": "a", "match": {"path": "/a"}}, {"id": "a"}]}"#, "rules[1].id: expected a name"),
+        (r#"{"rules": [{"id": "a", "match": {"path": "a"}}]}"#, "rules[0].match.path"),
+        (r#"{"rules": [{"id": "a", "request": {"max_headers": 0}}]}"#, "rules[0].request.max_headers: "),
     ] {
         let error = load(document).unwrap_err();
         assert!(error.starts_with(expected), "{document}: {error}");
@@ -62,13 +102,14 @@ fn mistakes_are_named_by_their_path() {
 
 #[test]
 fn limits_hold_in_every_mode_and_the_rest_follows_the_mode() {
-    for (mode, expected) in [("enforce", Mode::Enforce), ("report", Mode::Report), ("off", Mode::Off)] {
+    for (mode, expected) in [("enforce", Some(Mode::Enforce)), ("report", Some(Mode::Report)), ("off", None)]
+    {
         let policy = load(&format!(r#"{{"request": {{"mode": "{mode}", "max_headers": 2}}}}"#)).unwrap();
         let judge = |fields: &[(&str, &str)]| {
             let request = Request::new(fields.iter().copied().collect(), false);
-            policy.judge(&request, Peer::Stranger, &mut |_| {}).map(|(mode, denial)| (mode, denial.status))
+            judged(&policy, &request, &mut |_| {})
         };
-        assert_eq!(judge(&[("content-length", "x")]), Some((expected, 400)));
+        assert_eq!(judge(&[("content-length", "x")]), expected.map(|mode| (mode, 400)));
         assert_eq!(judge(&[("a", ""), ("b", ""), ("c", "")]), Some((Mode::Enforce, 431)));
         assert_eq!(judge(&[("a", ""), ("b", "")]), None);
     }
@@ -77,20 +118,20 @@ fn limits_hold_in_every_mode_and_the_rest_follows_the_mode() {
 // covers: HG-REQ-18
 #[test]
 fn a_value_over_its_own_bound_is_refused_in_every_mode_and_passes_whole_below_it() {
-    for (mode, cookies) in [("enforce", Mode::Enforce), ("report", Mode::Report), ("off", Mode::Off)] {
+    for (mode, cookies) in [("enforce", Some(Mode::Enforce)), ("report", Some(Mode::Report)), ("off", None)] {
         let policy = load(&format!(r#"{{"request": {{"mode": "{mode}", "max_cookies": 1}}}}"#)).unwrap();
         let judge = |name: &str, value: &str| {
             let request = Request::new([(name, value)].into_iter().collect(), true);
             let mut edited = false;
-            let denial = policy.judge(&request, Peer::Stranger, &mut |_| edited = true);
+            let denial = judged(&policy, &request, &mut |_| edited = true);
             assert!(!edited, "{name}");
-            denial.map(|(mode, denial)| (mode, denial.status))
+            denial
         };
         for (name, bound) in [("user-agent", 1024), ("referer", 4096)] {
             assert_eq!(judge(name, &"a".repeat(bound)), None, "{name}");
             assert_eq!(judge(name, &"a".repeat(bound + 1)), Some((Mode::Enforce, 431)), "{name}");
         }
-        assert_eq!(judge("cookie", "a=1; b=2"), Some((cookies, 431)));
+        assert_eq!(judge("cookie", "a=1; b=2"), cookies.map(|mode| (mode, 431)));
     }
 }
 

@@ -25,7 +25,10 @@ impl Targets {
     pub fn new(config: &RequestConfig) -> Result<Self, ConfigError> {
         for (name, list) in [("hosts", &config.hosts), ("methods", &config.methods)] {
             if list.len() > MAX_ENTRIES {
-                return Err(ConfigError::new(name, format!("expected at most {MAX_ENTRIES}, found {}", list.len())));
+                return Err(ConfigError::new(
+                    name,
+                    format!("expected at most {MAX_ENTRIES}, found {}", list.len()),
+                ));
             }
         }
         let host = |(index, text): (usize, &String)| {
@@ -79,7 +82,11 @@ mod tests {
 
     fn targets(hosts: &[&str], methods: &[&str]) -> Result<Targets, ConfigError> {
         let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Targets::new(&RequestConfig { hosts: list(hosts), methods: list(methods), ..RequestConfig::default() })
+        Targets::new(&RequestConfig {
+            hosts: list(hosts),
+            methods: list(methods),
+            ..RequestConfig::default()
+        })
     }
 
     #[test]
@@ -103,7 +110,8 @@ mod tests {
             let checked = targets.check(&request).map_err(|denial| denial.status);
             assert_eq!(checked, expected, "{method} {scheme} {authority}");
         }
-        let refused = targets.check(&Request::new([(":method", "PUT")].into_iter().collect(), true)).unwrap_err();
+        let refused =
+            targets.check(&Request::new([(":method", "PUT")].into_iter().collect(), true)).unwrap_err();
         assert_eq!(refused.headers, [("allow", "GET, POST".to_owned())]);
     }
 

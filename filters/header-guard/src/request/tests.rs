@@ -533,11 +533,51 @@ fn any_fields() -> impl Strategy<Value = Fields> {
     proptest::collection::vec((name, value), 0..12)
 }
 
+#[test]
+fn with_an_allow_list_nothing_else_gets_in() {
+    let rules = strangers(r#"{"allow": ["accept", "x-shop-*", "authorization"]}"#);
+    let sent = [
+        (":method", "GET"),
+        (":path", "/"),
+        ("host", "api.test"),
+        ("content-length", "0"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-request-id", "r-1"),
+        ("accept", "a/b"),
+        ("x-shop-id", "7"),
+        ("authorization", "Bearer x"),
+    ];
+    let others = [
+        ("user-agent", "curl"),
+        ("cookie", "a=b"),
+        ("x-shop", "7"),
+        ("x-user-id", "admin"),
+        ("x_shop_id", "8"),
+    ];
+    let headers = sent.iter().chain(&others).map(|(name, value)| (*name, *value)).collect();
+    let (denial, after) = inspect(&rules, headers, true);
+    assert_eq!(denial, None);
+    assert_eq!(after, sent.into_iter().collect());
+    // What is on the list is judged as ever.
+    let listed = strangers(r#"{"allow": ["x-user-id", "expect"]}"#);
+    let (denial, after) =
+        inspect(&listed, [("x-user-id", "admin"), ("expect", "x")].into_iter().collect(), true);
+    assert_eq!((denial.map(|denial| denial.status), after.contains(b"x-user-id")), (Some(417), false));
+    let handshake = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+    ];
+    let (_, after) = inspect(&rules, handshake.into_iter().collect(), true);
+    assert_eq!(after, handshake.into_iter().collect());
+}
+
 proptest! {
     // covers: HG-SYN-14
     #[test]
     fn a_second_pass_changes_nothing_more(sent in any_fields(), end_of_stream: bool) {
-        for rules in [strangers("{}"), trusted(&["x-user-*"])] {
+        for rules in [strangers("{}"), trusted(&["x-user-*"]), strangers(r#"{"allow": ["accept", "x-*"]}"#)] {
             let (_, once) = inspect(&rules, sent.iter().cloned().collect(), end_of_stream);
             let mut edited = false;
             rules.inspect(&Request::new(once, end_of_stream), &mut |_| edited = true);

@@ -16,7 +16,8 @@ fn get(fields: &[(&str, &str)]) -> Request {
 /// What comes out, and what is noted.
 fn apply(rules: &Responses, request: &Request, response: &Response) -> (Headers, Vec<&'static str>) {
     let (mut after, mut found) = (response.headers().clone(), Vec::new());
-    let context = Context { request: Some(request), secure: true, now: &|| UnixTime::from_secs(1_800_000_000) };
+    let context =
+        Context { request: Some(request), secure: true, now: &|| UnixTime::from_secs(1_800_000_000) };
     rules.apply(context, response, &mut |edit| match edit {
         Edit::Found(code) => found.push(code),
         edit => edit.apply(&mut after),

@@ -1,0 +1,173 @@
+//! What is done with the requests of one rule, and with their responses.
+//!
+//! ```text
+//! request  -> limits -> fields -> host and method -> preflight? -> from another site?
+//! response -> profile -> cookies -> redirects -> caching -> CORS
+//! ```
+
+use portcullis_core::headers::Headers;
+use portcullis_core::verdict::Mode;
+use portcullis_core::{Answer, ConfigError, Denial, Flow, Reason, Request, Response};
+
+use crate::config::{CorsConfig, CrossSiteConfig, RequestConfig, ResponseConfig};
+use crate::cors::{self, Cors, CorsVerdict};
+use crate::cross_site::CrossSite;
+use crate::limits::Limits;
+use crate::names::Pattern;
+use crate::policy::{Edit, Peer, is_secure};
+use crate::request::Rules;
+use crate::request::target::Targets;
+use crate::response::{Context, Responses};
+
+/// What the proxy reports of a preflight that was answered here.
+const PREFLIGHT: Reason = Reason("cors.preflight");
+
+/// The sections of a configuration that hold for the same requests.
+pub struct Sections<'a> {
+    /// What clients may send.
+    pub request: &'a RequestConfig,
+    /// What clients get.
+    pub response: &'a ResponseConfig,
+    /// Which pages of other origins may read responses.
+    pub cors: Option<&'a CorsConfig>,
+    /// Which requests of other sites are refused.
+    pub cross_site: &'a CrossSiteConfig,
+}
+
+/// Checked sections, ready to run.
+#[derive(Debug)]
+pub struct Checks {
+    /// Of the rule; none for what holds without one.
+    id: Option<String>,
+    mode: Mode,
+    limits: Limits,
+    targets: Targets,
+    strangers: Rules,
+    /// For peers of the operator's, if there can be any.
+    trusted: Option<Rules>,
+    cors: Option<Cors>,
+    cross_site: CrossSite,
+    responses: Responses,
+}
+
+impl Checks {
+    /// Checks the sections. `trusted` is what peers of the operator's may send besides; none if there are no such peers.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the path of the first mistake.
+    pub fn new(
+        id: Option<String>,
+        sections: &Sections<'_>,
+        trusted: Option<&[Pattern]>,
+    ) -> Result<Self, ConfigError> {
+        let in_request = |error: ConfigError| error.under("request");
+        let cors = sections.cors.map(Cors::new).transpose();
+        Ok(Self {
+            id,
+            mode: sections.request.mode,
+            limits: Limits::new(sections.request).map_err(in_request)?,
+            targets: Targets::new(sections.request).map_err(in_request)?,
+            strangers: Rules::new(sections.request, None).map_err(in_request)?,
+            trusted: trusted
+                .map(|keep| Rules::new(sections.request, Some(keep)))
+                .transpose()
+                .map_err(in_request)?,
+            cors: cors.map_err(|error| error.under("cors"))?,
+            cross_site: CrossSite::new(sections.cross_site).map_err(|error| error.under("cross_site"))?,
+            responses: Responses::new(sections.response).map_err(|error| error.under("response"))?,
+        })
+    }
+
+    /// Judges a request's head. `edit` gets what has to be changed before anybody believes it, `report` what would be
+    /// refused if its mode were not `report`.
+    pub fn judge(
+        &self,
+        request: &Request,
+        peer: Peer,
+        edit: &mut dyn FnMut(Edit<'_>),
+        report: &mut dyn FnMut(Denial),
+    ) -> Flow {
+        // In every mode: they bound the filter's own work.
+        if let Err(denial) = self.limits.check(request) {
+            return self.refusal(denial).into();
+        }
+        let fields = self.rules(peer).inspect(request, edit);
+        let target = || self.targets.check(request).err();
+        if let Some(refused) = self.decide(self.mode, fields.or_else(target), report) {
+            return refused;
+        }
+        if let Some(cors) = &self.cors {
+            match cors.judge(request) {
+                CorsVerdict::NotCors | CorsVerdict::Actual { .. } => {}
+                CorsVerdict::Preflight(preflight) => {
+                    return Answer {
+                        status: preflight.status,
+                        reason: PREFLIGHT,
+                        headers: preflight.headers,
+                    }
+                    .into();
+                }
+                CorsVerdict::Refuse(denial) => {
+                    if let Some(refused) = self.decide(cors.mode(), Some(denial), report) {
+                        return refused;
+                    }
+                }
+            }
+        }
+        let mode = self.cross_site.mode();
+        let foreign = if mode == Mode::Off {
+            None
+        } else {
+            self.cross_site.judge(request, is_secure(request.headers(), peer))
+        };
+        self.decide(mode, foreign, report).unwrap_or(Flow::Continue)
+    }
+
+    /// Removes what this peer may not send behind a body.
+    pub fn clear_trailers(&self, trailers: &Headers, peer: Peer, edit: &mut dyn FnMut(Edit<'_>)) {
+        self.rules(peer).clear_trailers(trailers, edit);
+    }
+
+    /// Hardens a response.
+    pub fn harden(&self, context: Context<'_>, response: &Response, edit: &mut dyn FnMut(Edit<'_>)) {
+        self.responses.apply(context, response, edit);
+        if response.is_interim() {
+            return;
+        }
+        match &self.cors {
+            Some(cors) if cors.mode() != Mode::Off => cors.respond(context.request, response, edit),
+            _ => {
+                if let Some(found) = cors::check_upstream(response, edit) {
+                    edit(Edit::Found(found.as_str()));
+                }
+            }
+        }
+    }
+
+    fn rules(&self, peer: Peer) -> &Rules {
+        match (peer, &self.trusted) {
+            (Peer::TrustedProxy, Some(rules)) => rules,
+            (Peer::Stranger, _) | (Peer::TrustedProxy, None) => &self.strangers,
+        }
+    }
+
+    /// What a mode makes of a denial.
+    fn decide(&self, mode: Mode, denial: Option<Denial>, report: &mut dyn FnMut(Denial)) -> Option<Flow> {
+        let denial = self.refusal(denial?);
+        match mode {
+            Mode::Enforce => Some(denial.into()),
+            Mode::Report => {
+                report(denial);
+                None
+            }
+            Mode::Off => None,
+        }
+    }
+
+    fn refusal(&self, denial: Denial) -> Denial {
+        match &self.id {
+            Some(id) => denial.by_rule(id),
+            None => denial,
+        }
+    }
+}
