@@ -172,7 +172,7 @@ fn the_page_names_every_field() {
     let page = include_str!("../../../../docs/header-guard.md");
     let stripped = crate::data::STRIPPED.iter().map(|(name, _)| *name);
     let singles = crate::data::KNOWN.iter().map(|(name, ..)| *name);
-    let leaking = crate::data::LEAKING.iter().copied();
+    let leaking = crate::data::LEAKING.iter().chain(crate::data::DEPRECATED).copied();
     let profile = crate::data::API_PROFILE.iter().flat_map(|(name, value, _)| [*name, *value]);
     for text in stripped.chain(singles).chain(leaking).chain(profile).chain([crate::data::VERSION]) {
         assert!(page.contains(&format!("`{text}`")), "{text}");

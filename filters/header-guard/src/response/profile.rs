@@ -5,7 +5,7 @@ use portcullis_core::Response;
 
 use crate::bytes;
 use crate::config::{Profile, ResponseConfig};
-use crate::data::{API_PROFILE, Existing, LEAKING, WEB_PROFILE};
+use crate::data::{API_PROFILE, DEPRECATED, Existing, LEAKING, WEB_PROFILE};
 use crate::names::{Builder, NameTable, Pattern};
 use crate::policy::{Edit, patterns};
 
@@ -100,7 +100,7 @@ impl Hardening {
         }
 
         let mut table = Builder::new();
-        for name in LEAKING {
+        for name in LEAKING.iter().chain(DEPRECATED) {
             if let Ok(pattern) = Pattern::parse(name) {
                 table.change(&pattern, |treatment| *treatment = Treatment::Remove);
             }

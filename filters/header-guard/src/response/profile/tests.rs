@@ -111,7 +111,7 @@ fn a_weaker_value_is_replaced_where_the_profile_overrides() {
 #[test]
 fn fields_that_tell_about_the_software_are_removed() {
     let rules = hardening("{}");
-    for name in LEAKING.iter().map(|name| name.replace('*', "anything")) {
+    for name in LEAKING.iter().chain(DEPRECATED).map(|name| name.replace('*', "anything")) {
         let headers = after(
             &rules,
             &[(":status", "200"), (&name, "Apache/2.4.41"), (&name, "b"), ("x-own", "1")],
@@ -187,6 +187,7 @@ fn mistakes_are_configuration_errors() {
 fn any_response() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     let names: Vec<String> = LEAKING
         .iter()
+        .chain(DEPRECATED)
         .map(|name| name.replace('*', "a"))
         .chain(API_PROFILE.iter().map(|(name, ..)| (*name).to_owned()))
         .chain(["set-cookie", "content-type", "x-own", "location"].map(str::to_owned))
