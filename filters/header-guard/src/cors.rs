@@ -3,6 +3,7 @@
 //! It protects nothing from a request being made; see [`crate::cross_site`] for that.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use portcullis_core::config::TimeSpan;
 use portcullis_core::headers::Headers;
@@ -119,9 +120,10 @@ impl Cors {
             let problem = "expected a method that scripts can send";
             return Err(ConfigError::new(format!("methods[{index}]"), problem));
         }
-        let mut request_headers = lower_case("request_headers", &config.request_headers)?;
-        request_headers.sort_unstable();
-        request_headers.dedup();
+        // Ordered, and each once.
+        let mut request_headers = BTreeSet::new();
+        request_headers.extend(lower_case("request_headers", &config.request_headers)?);
+        let request_headers: Vec<String> = request_headers.into_iter().collect();
         Ok(Self {
             mode: config.mode,
             origins,

@@ -1,5 +1,6 @@
 //! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use portcullis_core::headers::Headers;
@@ -172,11 +173,10 @@ impl Rules {
         }
         let kept: Vec<Pattern> =
             keep.into_iter().chain(trusted.unwrap_or_default().iter().cloned()).collect();
-        let mut operators: Vec<(Pattern, bool)> =
-            kept.iter().map(|pattern| (pattern.clone(), false)).collect();
+        // Ordered: the wide before the narrow, so that the narrow has the last word.
+        let mut operators: BTreeMap<Pattern, bool> = BTreeMap::new();
+        operators.extend(kept.iter().map(|pattern| (pattern.clone(), false)));
         operators.extend(remove.into_iter().map(|pattern| (pattern, true)));
-        // The wide before the narrow, so that the narrow has the last word.
-        operators.sort();
         for (pattern, strip) in operators {
             table.change(&pattern, |treatment| {
                 treatment.strip = strip;

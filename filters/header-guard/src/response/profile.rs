@@ -1,5 +1,7 @@
 //! The fields of a response: one pass over those that are there, then what is missing.
 
+use std::collections::BTreeMap;
+
 use portcullis_core::ConfigError;
 use portcullis_core::Response;
 
@@ -58,16 +60,16 @@ impl Hardening {
     pub fn new(config: &ResponseConfig) -> Result<Self, ConfigError> {
         let remove = patterns("remove", &config.remove)?;
         let keep = patterns("keep", &config.keep)?;
-        let mut operators = Vec::new();
+        // Ordered: the wide before the narrow.
+        let mut operators = BTreeMap::new();
         for (index, pattern) in remove.into_iter().enumerate() {
             if keep.contains(&pattern) {
                 let problem = "expected a name that is not in `keep` too";
                 return Err(ConfigError::new(format!("remove[{index}]"), problem));
             }
-            operators.push((pattern, Treatment::Remove));
+            operators.insert(pattern, Treatment::Remove);
         }
         operators.extend(keep.into_iter().map(|pattern| (pattern, Treatment::Pass)));
-        operators.sort_by(|(a, _), (b, _)| a.cmp(b));
 
         let profile = match config.profile {
             Profile::Api2026 => API_PROFILE,
@@ -77,14 +79,14 @@ impl Hardening {
         let mut fields: Vec<Field> = profile
             .iter()
             .map(|(name, value, existing)| Field::new(name, value, *existing))
-            .filter(|field| !operators.iter().any(|(pattern, _)| pattern.covers(&field.pattern())))
+            .filter(|field| !operators.keys().any(|pattern| pattern.covers(&field.pattern())))
             .collect();
         for (list, configured, existing) in
             [("set", &config.set, Existing::Override), ("add", &config.add, Existing::Keep)]
         {
             for (name, value) in configured {
                 let field = Field::configured(name, value, existing).map_err(|error| error.under(list))?;
-                let contradicted = operators.iter().any(|(pattern, _)| *pattern == field.pattern())
+                let contradicted = operators.contains_key(&field.pattern())
                     || (list == "add" && config.set.keys().any(|set| set.eq_ignore_ascii_case(name)));
                 if contradicted {
                     let problem = "expected a name that is in no other list";
