@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use portcullis_core::config::ByteSize;
+use portcullis_core::headers::Headers;
 use portcullis_core::{ConfigError, Denial, Request};
 
 use crate::config::RequestConfig;
@@ -51,17 +52,38 @@ impl Limits {
         })
     }
 
-    /// Compares a request with the limits; looks at no more fields than are allowed.
+    /// Compares a request with the limits.
     ///
     /// # Errors
     /// 431, 414 or 400.
     pub fn check(&self, request: &Request) -> Result<(), Denial> {
-        if request.headers().iter().filter(|(name, _)| !name.starts_with(b":")).count() > self.headers {
+        let headers = request.headers();
+        let (mut total, mut longest_name, mut longest_value) = (0_usize, 0, 0);
+        for (name, value) in headers.lengths() {
+            total = total.saturating_add(name).saturating_add(value);
+            longest_name = longest_name.max(name);
+            longest_value = longest_value.max(value);
+        }
+        // Nearly all requests are far from every bound, so that no field has to be looked at.
+        let is_small = headers.len() <= self.headers
+            && total <= self.header_bytes
+            && longest_name <= self.name
+            && longest_value <= self.smallest.min(self.path);
+        if !is_small {
+            self.check_fields(headers)?;
+        }
+        let parameters = request
+            .query()
+            .filter(|query| !query.is_empty())
+            .map_or(0, |query| query.iter().filter(|byte| **byte == b'&').count().saturating_add(1));
+        if parameters > self.query_parameters { Err(denials::too_many_parameters()) } else { Ok(()) }
+    }
+
+    fn check_fields(&self, headers: &Headers) -> Result<(), Denial> {
+        if headers.names().filter(|name| !name.starts_with(b":")).count() > self.headers {
             return Err(denials::too_many());
         }
-        let mut total = 0_usize;
-        for (name, value) in request.headers().iter() {
-            total = total.saturating_add(name.len()).saturating_add(value.len());
+        for (name, value) in headers.iter() {
             if name == b":path" {
                 if value.len() > self.path {
                     return Err(denials::target_too_long());
@@ -73,14 +95,10 @@ impl Limits {
                 return Err(denials::too_large("max_name"));
             }
         }
-        if total > self.header_bytes {
+        if headers.byte_len() > self.header_bytes {
             return Err(denials::too_large("max_header_bytes"));
         }
-        let parameters = request
-            .query()
-            .filter(|query| !query.is_empty())
-            .map_or(0, |query| query.iter().filter(|byte| **byte == b'&').count().saturating_add(1));
-        if parameters > self.query_parameters { Err(denials::too_many_parameters()) } else { Ok(()) }
+        Ok(())
     }
 
     fn check_value(&self, name: &[u8], value: &[u8]) -> Result<(), Denial> {

@@ -82,11 +82,15 @@ impl<T: Copy + Default> Builder<T> {
             .map(|len| exact.partition_point(|(name, _)| name.len() < len))
             .collect();
         let tails = exact.iter().map(|(name, _)| last_word(name)).collect();
-        let heads = prefixes
+        let heads: Vec<_> = prefixes
             .iter()
             .map(|(text, _)| (first_word(text), first_word(&vec![0xff; text.len()])))
             .collect();
-        NameTable { exact, tails, starts, prefixes, heads }
+        // One of a single byte has a beginning of every kind.
+        let beginnings = prefixes
+            .iter()
+            .fold(0, |all, (text, _)| all | if text.len() < 2 { u64::MAX } else { beginning(text) });
+        NameTable { exact, tails, starts, prefixes, heads, beginnings }
     }
 }
 
@@ -125,6 +129,8 @@ pub struct NameTable<T> {
     prefixes: Vec<(Box<[u8]>, T)>,
     /// The [`first_word`] of each prefix, and the bits of a name's first word to compare it with.
     heads: Vec<(u64, u64)>,
+    /// The [`beginning`]s of all prefixes: most names have none of them.
+    beginnings: u64,
 }
 
 impl<T> NameTable<T> {
@@ -148,11 +154,23 @@ impl<T> NameTable<T> {
     /// The treatment of the longest prefix of a name.
     #[must_use]
     pub fn find_prefix(&self, name: &[u8]) -> Option<&T> {
+        if self.beginnings & beginning(name) == 0 {
+            return None;
+        }
         let word = first_word(name);
         let prefixes = self.heads.iter().zip(&self.prefixes);
         let mut candidates =
             prefixes.filter(|((head, mask), _)| word & mask == *head).map(|(_, entry)| entry);
         candidates.find(|(text, _)| name.starts_with(text)).map(|(_, treatment)| treatment)
+    }
+}
+
+/// One of 64 bits for the first two bytes; none for a shorter text, which only a prefix of one byte can begin.
+fn beginning(text: &[u8]) -> u64 {
+    match text {
+        [first, second, ..] => 1 << (first.wrapping_mul(31).wrapping_add(*second) & 63),
+        [_] => 1,
+        [] => 0,
     }
 }
 

@@ -102,6 +102,8 @@ const REWRITTEN: [(&str, Special); 3] = [
 struct Met {
     singles: u64,
     specials: u16,
+    /// Whether there is a control character anywhere, TAB included.
+    suspicious: bool,
 }
 
 impl Met {
@@ -208,7 +210,7 @@ impl Rules {
     /// is the first reason to refuse the request, if there is one. Doing it again to what comes out of it changes
     /// nothing more, and fields that no list names stay as they are, in their order.
     pub fn inspect(&self, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<Denial> {
-        let mut met = Met::default();
+        let mut met = Met { suspicious: request.headers().may_have_control(), ..Met::default() };
         let mut denial = None;
         for (name, value) in request.headers().iter() {
             if let Err(found) = self.inspect_field(name, value, &mut met, edit) {
@@ -271,7 +273,10 @@ impl Rules {
         {
             return Err(faulty(treatment.name, syntax, fault));
         }
-        if bytes::has_control(value) { Err(denials::control_character()) } else { Ok(()) }
+        if met.suspicious && bytes::has_control(value) {
+            return Err(denials::control_character());
+        }
+        Ok(())
     }
 
     /// The rules that look at several fields, or at all of one name; only for names that are there.

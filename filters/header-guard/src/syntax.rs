@@ -2,7 +2,7 @@
 
 use portcullis_core::path::Authority;
 
-use crate::bytes::is_token;
+use crate::bytes::{count, is_token};
 
 /// The form of a known field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,7 @@ fn no_more_commas_than(max: usize, value: &[u8]) -> Result<(), Fault> {
     if !value.is_ascii() {
         return Err(Fault::Invalid);
     }
-    let commas = value.iter().filter(|byte| **byte == b',').count();
-    if commas > max { Err(Fault::Duplicate) } else { Ok(()) }
+    if count(value, b',') > max { Err(Fault::Duplicate) } else { Ok(()) }
 }
 
 fn is_digits(value: &[u8], max: usize) -> bool {
@@ -131,7 +130,7 @@ fn credentials(value: &[u8]) -> Result<(), Fault> {
     }
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     let without_comma = SCHEMES_WITHOUT_COMMA.iter().any(|known| known.eq_ignore_ascii_case(scheme));
-    if without_comma && value.contains(&b',') { Err(Fault::Duplicate) } else { Ok(()) }
+    if without_comma && count(value, b',') > 0 { Err(Fault::Duplicate) } else { Ok(()) }
 }
 
 /// As the routes of all filters read it, and with a port that exists.

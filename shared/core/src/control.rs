@@ -14,9 +14,30 @@ pub fn has_ascii_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control())
 }
 
+/// How many of these bytes are control characters of ASCII.
+#[must_use]
+pub fn count_ascii_control(bytes: &[u8]) -> usize {
+    // In parts that a byte can count, so that the compiler counts sixteen at a time.
+    let counted = bytes.chunks(240).map(|part| {
+        part.iter().fold(0_u8, |count, byte| count.wrapping_add(u8::from(byte.is_ascii_control())))
+    });
+    counted.map(usize::from).fold(0, usize::saturating_add)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn controls_are_counted_in_any_length() {
+        for len in 0..1000 {
+            let bytes: Vec<u8> = (0..=255).cycle().take(len).collect();
+            let expected = bytes.iter().filter(|byte| byte.is_ascii_control()).count();
+            assert_eq!(count_ascii_control(&bytes), expected, "{len}");
+            assert_eq!(has_ascii_control(&bytes), expected > 0, "{len}");
+        }
+        assert_eq!(count_ascii_control(&[0; 1000]), 1000);
+    }
 
     #[test]
     fn every_character_is_judged_as_unicode_does() {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::control::count_ascii_control;
+
 /// An ordered list of header fields over one buffer.
 ///
 /// Names come lower-case from Envoy's codecs and are compared byte for byte; names given to these methods must be
@@ -10,6 +12,9 @@ use std::fmt;
 pub struct Headers {
     bytes: Vec<u8>,
     fields: Vec<Field>,
+    /// Where in `bytes` names and values begin, and how many NUL stand between them.
+    text: usize,
+    separators: usize,
 }
 
 /// Offsets into `Headers::bytes`; 32 bits as in the proxy-wasm pairs format.
@@ -59,7 +64,8 @@ impl Headers {
             offset = end(value, value_len).filter(|end| *end <= size).ok_or(TruncatedPairs)?;
             fields.push(Field { name, name_len, value, value_len });
         }
-        Ok(Self { bytes, fields })
+        let text = lengths.len().saturating_add(4);
+        Ok(Self { separators: fields.len().saturating_mul(2), bytes, fields, text })
     }
 
     /// Writes the list in the layout that [`Headers::from_pairs`] reads.
@@ -131,10 +137,29 @@ impl Headers {
         self.fields.is_empty()
     }
 
+    /// The lengths of each name and its value, in bytes, in order.
+    pub fn lengths(&self) -> impl Iterator<Item = (usize, usize)> {
+        let size = |len: u32| usize::try_from(len).unwrap_or(usize::MAX);
+        self.fields.iter().map(move |field| (size(field.name_len), size(field.value_len)))
+    }
+
     /// Sum of the lengths of all names and values, in bytes.
     #[must_use]
     pub fn byte_len(&self) -> usize {
-        self.iter().map(|(name, value)| name.len().saturating_add(value.len())).fold(0, usize::saturating_add)
+        self.lengths().map(|(name, value)| name.saturating_add(value)).fold(0, usize::saturating_add)
+    }
+
+    /// Whether a name or a value may hold a control character: one look at all of them, which tells the many requests
+    /// without any from those that have to be looked at more closely.
+    #[must_use]
+    pub fn may_have_control(&self) -> bool {
+        count_ascii_control(self.bytes.get(self.text..).unwrap_or_default()) != self.separators
+    }
+
+    /// Makes room for this many fields, with names and values of so many bytes.
+    pub fn reserve(&mut self, fields: usize, bytes: usize) {
+        self.fields.reserve(fields);
+        self.bytes.reserve(bytes);
     }
 
     /// Adds a field at the end, beside others of the same name.
@@ -189,6 +214,7 @@ impl Headers {
             && slice(&self.bytes, field.name, field.name_len) == name
     }
 
+    #[inline]
     fn pair(&self, field: Field) -> (&[u8], &[u8]) {
         (slice(&self.bytes, field.name, field.name_len), slice(&self.bytes, field.value, field.value_len))
     }
@@ -254,6 +280,28 @@ mod tests {
 
     fn sample() -> Headers {
         [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect()
+    }
+
+    #[test]
+    fn a_control_character_is_noticed_wherever_it_is() {
+        let clean = [("a", "1"), ("bc", ""), ("d", "x y\u{e9}")];
+        for headers in [clean.into_iter().collect(), Headers::from_pairs(sample_pairs(&clean)).unwrap()] {
+            assert!(!headers.may_have_control());
+            for (name, value) in [("e", "\t"), ("e\n", ""), ("e", "a\0b"), ("e", "\u{7f}")] {
+                let mut more = headers.clone();
+                more.append(name.as_bytes(), value.as_bytes());
+                assert!(more.may_have_control(), "{name:?} {value:?}");
+                assert!(
+                    Headers::from_pairs(more.to_pairs()).unwrap().may_have_control(),
+                    "{name:?} {value:?}"
+                );
+            }
+        }
+        assert!(!Headers::default().may_have_control());
+    }
+
+    fn sample_pairs(fields: &[(&str, &str)]) -> Vec<u8> {
+        fields.iter().copied().collect::<Headers>().to_pairs()
     }
 
     #[test]

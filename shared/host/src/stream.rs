@@ -207,7 +207,9 @@ impl Stream {
                 return Action::Continue;
             }
         };
-        let mut edits = Vec::new();
+        // Enough for a profile of security fields, and for their bytes.
+        let mut edits = Vec::with_capacity(16);
+        response.headers_mut().reserve(16, 1024);
         for (index, filter) in self.filters.iter_mut().enumerate().rev() {
             let Some(plugin) = self.chain.plugin(index).filter(|plugin| plugin.needs().response_headers)
             else {
