@@ -400,7 +400,7 @@ pub const WEB_PROFILE: &[(&str, &str, Existing)] = &[
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), cross-origin-isolated=(), display-capture=(), \
                            encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), keyboard-map=(), \
                            magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
-                           publickey-credentials-get=(), screen-wake-lock=(), sync-xhr=(self), usb=(), web-share=(), \
+                           publickey-credentials-get=(), screen-wake-lock=(), sync-xhr=(), usb=(), web-share=(), \
                            xr-spatial-tracking=(), clipboard-read=(), clipboard-write=(), gamepad=(), hid=(), \
                            idle-detection=(), serial=(), unload=()";
 

@@ -174,7 +174,9 @@ fn the_page_names_every_field() {
     let singles = crate::data::KNOWN.iter().map(|(name, ..)| *name);
     let leaking = crate::data::LEAKING.iter().chain(crate::data::DEPRECATED).copied();
     let profile = crate::data::API_PROFILE.iter().flat_map(|(name, value, _)| [*name, *value]);
-    for text in stripped.chain(singles).chain(leaking).chain(profile).chain([crate::data::VERSION]) {
+    let web = crate::data::WEB_PROFILE.iter().map(|(name, ..)| *name);
+    for text in stripped.chain(web).chain(singles).chain(leaking).chain(profile).chain([crate::data::VERSION])
+    {
         assert!(page.contains(&format!("`{text}`")), "{text}");
     }
 }
