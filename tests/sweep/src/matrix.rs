@@ -189,7 +189,8 @@ impl Run<'_> {
             self.subject.fails_open && accepted && self.kind == Kind::Failure && !lost_swap && !is_stuck;
         // The answer can't be sent, or the proxy itself ended the stream.
         let unanswered = self.fault.call == Some("proxy_send_local_response") || self.kind == Kind::Reentry;
-        if status.is_some_and(|status| status < 400) || (lenient && self.case.refused.is_none()) {
+        let is_refusal = |status| status >= 400 || Some(status) == self.case.refused;
+        if status.is_some_and(|status| !is_refusal(status)) || (lenient && self.case.refused.is_none()) {
             let body = outcome.reply.as_ref().map(|reply| String::from_utf8_lossy(&reply.body).into_owned());
             let what = format!("refused with {status:?} {body:?}");
             tally.note(|tally| &mut tally.refused_wrongly, || self.words(&what));

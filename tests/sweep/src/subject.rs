@@ -43,7 +43,7 @@ pub struct Case {
     pub name: &'static str,
     /// The exchange.
     pub exchange: Exchange,
-    /// The status of the refusal; none when it passes.
+    /// The status of the module's own answer, nearly always a refusal; none when it passes.
     pub refused: Option<u32>,
 }
 
@@ -154,6 +154,7 @@ pub fn all() -> Vec<Subject> {
             ..subject("audit", "audit", json!({"headers": ["user-agent"]}), plain_cases())
         },
         subject("header-guard", "header-guard", json!({}), header_cases()),
+        subject("header-guard, with rules", "header-guard", header_rules(), header_rule_cases()),
         subject("rate-limit", "rate-limit", rate_limit(), limit_cases()),
         subject("schema-guard", "schema-guard", schema_guard(), body_cases()),
         subject("suite", "suite", suite(), suite_cases()),
@@ -298,6 +299,46 @@ fn header_cases() -> Vec<Case> {
                 "/",
                 &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
             )),
+        ),
+    ]
+}
+
+/// Every section, and a peer that may be one of the operator's.
+fn header_rules() -> Value {
+    json!({
+        "zone": {"mesh": {"identities": ["spiffe://prod.test/gateway"], "keep": ["x-user-id"]}},
+        "request": {"allow": ["accept", "user-agent", "cookie", "origin", "sec-fetch-*", "access-control-*"], "hosts": ["api.test"]},
+        "response": {"profile": "web-2026", "redirects": {"hosts": ["login.test"]}, "set_cookie": {"max_lifetime": "1h"}},
+        "cors": {"origins": ["https://app.test"], "credentials": true},
+        "cross_site": {"mode": "enforce", "cookies": ["sid"]},
+        "rules": [{"id": "admin", "match": {"path": "/admin/**"}, "request": {"methods": ["GET"]}}],
+    })
+}
+
+fn header_rule_cases() -> Vec<Case> {
+    let preflight = [("origin", "https://app.test"), ("access-control-request-method", "POST")];
+    let foreign = [("cookie", "sid=1"), ("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")];
+    let own =
+        [("cookie", "sid=1"), ("sec-fetch-site", "same-origin"), ("x-user-id", "admin"), ("x-unknown", "1")];
+    let response = [
+        (":status", "302"),
+        ("location", "https://evil.test/"),
+        ("set-cookie", "__Host-a=1; Expires=Wed, 21 Oct 2099 07:28:00 GMT"),
+        ("set-cookie", "b=2; Domain=.com"),
+        ("access-control-allow-origin", "*"),
+        ("cache-control", "public"),
+    ];
+    let redirected =
+        Exchange { response: Message::new(&response), ..Exchange::new(request("GET", "/", &own)) };
+    vec![
+        pass("of the own origin", redirected),
+        pass("by a rule", leaky(request("GET", "/admin/users", &[]))),
+        refuse("a preflight, which is answered", 204, Exchange::new(request("OPTIONS", "/", &preflight))),
+        refuse("of another site", 403, Exchange::new(request("POST", "/", &foreign))),
+        refuse(
+            "a method that a rule does not list",
+            405,
+            Exchange::new(request("POST", "/admin/users", &[])),
         ),
     ]
 }
