@@ -19,6 +19,7 @@ pub use set_cookie::SetCookieConfig;
 
 /// The filter's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who the peer is. Default: `edge`.
@@ -40,6 +41,7 @@ pub struct Config {
 /// Sections for the requests that a rule selects. One that is there replaces the whole section above; none of its options
 /// is inherited.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// A name of its own, for audit.
@@ -63,6 +65,7 @@ pub struct RuleConfig {
 
 /// Who the peer is, and so what it may say about the client.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Zone {
     /// A stranger: nothing that it says about itself is believed.
@@ -81,6 +84,7 @@ impl Default for Zone {
 
 /// Proxies whose forwarding fields are believed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrustedProxy {
     /// Networks (`10.1.2.0/24`, `2001:db8::/32`) or single addresses, 1 to 256 of them. No default: private
@@ -93,6 +97,7 @@ pub struct TrustedProxy {
 
 /// Workloads whose forwarding fields are believed, by the identity that the connection's certificate proves.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mesh {
     /// SPIFFE IDs (`spiffe://prod.example/ns/edge/sa/gateway`), 1 to 256 of them; a whole segment may be `*`. Envoy must
@@ -105,12 +110,13 @@ pub struct Mesh {
 
 /// What clients may send.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestConfig {
     /// What happens to a malformed or ambiguous request. Limits are enforced in every mode: they bound the filter's
     /// own work. Default: `enforce`.
     pub mode: Mode,
-    /// Names, or prefixes with a final `*`, that are removed besides the lists of [`crate::data`].
+    /// Names, or prefixes with a final `*`, that are removed besides the filter's own lists.
     pub remove: Vec<String>,
     /// Names, or prefixes with a final `*`, that any client may send although the lists name them.
     pub keep: Vec<String>,
@@ -127,8 +133,8 @@ pub struct RequestConfig {
     pub max_header_bytes: ByteSize,
     /// One value, `"256B"` to `"1MiB"`. Default: `"8KiB"`.
     pub max_value: ByteSize,
-    /// Values of single fields by their names, `"1B"` to `max_value`, at most 64. Default: those of
-    /// [`defaults::MAX_VALUES`], which stay where their names are not given.
+    /// Values of single fields by their names, `"1B"` to `max_value`, at most 64. Default: `"4KiB"`
+    /// for `referer` and `"1KiB"` for `user-agent`, which stay where their names are not given.
     pub max_values: BTreeMap<String, ByteSize>,
     /// One name, `"32B"` to `"8KiB"`. Default: `"256B"`.
     pub max_name: ByteSize,
@@ -168,6 +174,7 @@ impl Default for RequestConfig {
 
 /// What clients get.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ResponseConfig {
     /// The set of security fields to begin with. Default: `api-2026`.
@@ -176,7 +183,7 @@ pub struct ResponseConfig {
     pub set: BTreeMap<String, String>,
     /// Fields that a response gets if it has none of that name. Replaces the profile's field of that name.
     pub add: BTreeMap<String, String>,
-    /// Names, or prefixes with a final `*`, that are removed besides the lists of [`crate::data`].
+    /// Names, or prefixes with a final `*`, that are removed besides the filter's own lists.
     pub remove: Vec<String>,
     /// Names, or prefixes with a final `*`, that stay as the upstream sent them: neither removed nor set.
     pub keep: Vec<String>,
@@ -190,6 +197,7 @@ pub struct ResponseConfig {
 
 /// Where responses may send clients.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RedirectConfig {
     /// What happens to a `location` that leads elsewhere: `enforce` removes it. Default: `enforce`.
@@ -201,16 +209,29 @@ pub struct RedirectConfig {
 
 /// A set of security response fields.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// For JSON and gRPC: see [`crate::data::API_PROFILE`].
+    /// For JSON and gRPC.
     #[serde(rename = "api-2026", alias = "api")]
+    #[cfg_attr(feature = "schema", schemars(transform = or("api")))]
     Api2026,
-    /// For pages: see [`crate::data::WEB_PROFILE`].
+    /// For pages.
     #[serde(rename = "web-2026", alias = "web")]
+    #[cfg_attr(feature = "schema", schemars(transform = or("web")))]
     Web2026,
     /// Nothing but what `set` and `add` say.
     None,
+}
+
+/// For JSON Schema, which the derive tells nothing of `alias`: the value of a variant, or this name.
+#[cfg(feature = "schema")]
+fn or(alias: &'static str) -> impl FnMut(&mut schemars::Schema) {
+    move |schema| {
+        if let Some(name) = schema.remove("const") {
+            schema.insert("enum".to_owned(), vec![name, alias.into()].into());
+        }
+    }
 }
 
 impl Default for Profile {

@@ -4,14 +4,20 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 /// The schema of each filter that has one, by the name of its file (JSON Schema 2020-12).
 fn schemas() -> Vec<(&'static str, Value)> {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = generator.into_root_schema_for::<portcullis_jwt_auth::config::Config>();
-    vec![("jwt-auth.json", schema.to_value())]
+    vec![
+        ("header-guard.json", schema::<portcullis_header_guard::config::Config>()),
+        ("jwt-auth.json", schema::<portcullis_jwt_auth::config::Config>()),
+    ]
+}
+
+fn schema<C: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>().to_value()
 }
 
 fn directory() -> PathBuf {
@@ -57,8 +63,33 @@ mod tests {
                     assert_eq!(object["additionalProperties"], false, "{name}: {definition}");
                 }
             }
-            let required = definitions["ProviderConfig"]["required"].as_array().unwrap();
-            assert!(required.iter().any(|name| name == "issuer"), "{required:?}");
+            let (definition, field) = match name {
+                "header-guard.json" => ("TrustedProxy", "addresses"),
+                _ => ("ProviderConfig", "issuer"),
+            };
+            let required = definitions[definition]["required"].as_array().unwrap();
+            assert!(required.iter().any(|name| name == field), "{required:?}");
         }
+    }
+
+    /// Descriptions are for operators: they have no links into the code.
+    #[test]
+    fn descriptions_have_no_links_into_the_code() {
+        for (name, schema) in schemas() {
+            let text = text(&schema);
+            for link in ["crate::", "Self::", "defaults::"] {
+                assert!(!text.contains(link), "{name}: {link}");
+            }
+        }
+    }
+
+    /// The derive knows nothing of `alias`.
+    #[test]
+    fn both_names_of_a_profile_are_accepted() {
+        let schema = schema::<portcullis_header_guard::config::Config>();
+        let variants = schema["$defs"]["Profile"]["oneOf"].as_array().unwrap();
+        let names: Vec<_> =
+            variants.iter().filter_map(|variant| variant["enum"].as_array()).flatten().collect();
+        assert_eq!(names, ["api-2026", "api", "web-2026", "web"]);
     }
 }

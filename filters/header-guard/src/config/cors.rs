@@ -8,6 +8,7 @@ use crate::defaults;
 
 /// The CORS policy (Fetch standard, "CORS protocol"). It says who may *read*; it is no access control.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsConfig {
     /// `enforce`: preflights are answered here, and responses say what the policy says. `report`: refusals become

@@ -7,6 +7,7 @@ use crate::defaults;
 
 /// The resource isolation policy (W3C Fetch Metadata), against CSRF, cross-site leaks and WebSocket hijacking.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossSiteConfig {
     /// Default: `off`, as an API that pages of other sites are meant to call would break.

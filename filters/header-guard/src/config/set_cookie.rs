@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// How each `Set-Cookie` field is hardened. `{}` is a full configuration.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SetCookieConfig {
     /// `report`: findings only, every cookie passes as it is. Default: `enforce`.
@@ -13,7 +14,7 @@ pub struct SetCookieConfig {
     /// Whether `Secure` is added, also to the cookies that delete another (CVE-2025-55162). What a browser refuses
     /// without it (`SameSite=None`, the name prefixes) gets it in any case. Default: true.
     pub secure: bool,
-    /// Whether [`secure`](Self::secure) also means responses to a client that seems to have come without TLS: a load
+    /// Whether `secure` also means responses to a client that seems to have come without TLS: a load
     /// balancer that ends TLS and tells nobody looks just so. False is for a site that really is served without TLS:
     /// browsers refuse such a cookie there. Default: true.
     pub secure_on_plaintext: bool,
@@ -54,6 +55,7 @@ impl Default for SetCookieConfig {
 
 /// The `SameSite` that a cookie gets if it has none (RFC 6265bis section 5.6.7).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SameSite {
     /// Other sites can't send it along, but links from them do.

@@ -57,35 +57,6 @@ impl fmt::Display for TimeSpan {
     }
 }
 
-/// For JSON Schema: the form, and defaults as an operator would write them.
-#[cfg(feature = "schema")]
-mod time_span_schema {
-    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-    use serde::{Serialize, Serializer};
-
-    use super::TimeSpan;
-
-    impl JsonSchema for TimeSpan {
-        fn schema_name() -> std::borrow::Cow<'static, str> {
-            "TimeSpan".into()
-        }
-
-        fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({
-                "type": "string",
-                "pattern": "^[0-9]+(ms|s|m|h|d)$",
-                "description": "A length of time with its unit: ms, s, m, h or d.",
-            })
-        }
-    }
-
-    impl Serialize for TimeSpan {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_str(self)
-        }
-    }
-}
-
 /// A number of bytes, written with its unit: `"512B"`, `"64KiB"`, `"1MiB"`, `"1GiB"`. Whole numbers only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(usize);
@@ -123,6 +94,57 @@ impl fmt::Display for ByteSize {
         match units.iter().find(|(size, _)| self.0 >= *size && self.0.is_multiple_of(*size)) {
             Some((size, unit)) => write!(f, "{}{unit}", self.0.checked_div(*size).unwrap_or_default()),
             None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// For JSON Schema: the form, and defaults as an operator would write them.
+#[cfg(feature = "schema")]
+mod schema {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use serde::{Serialize, Serializer};
+
+    use super::{ByteSize, TimeSpan};
+
+    impl JsonSchema for TimeSpan {
+        fn schema_name() -> Cow<'static, str> {
+            "TimeSpan".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "type": "string",
+                "pattern": "^[0-9]+(ms|s|m|h|d)$",
+                "description": "A length of time with its unit: ms, s, m, h or d.",
+            })
+        }
+    }
+
+    impl Serialize for TimeSpan {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+
+    impl JsonSchema for ByteSize {
+        fn schema_name() -> Cow<'static, str> {
+            "ByteSize".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "type": "string",
+                "pattern": "^[0-9]+(B|KiB|MiB|GiB)$",
+                "description": "A number of bytes with its unit: B, KiB, MiB or GiB.",
+            })
+        }
+    }
+
+    impl Serialize for ByteSize {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
         }
     }
 }
