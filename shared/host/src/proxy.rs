@@ -81,9 +81,15 @@ impl Proxy {
     /// The document that the operator wrote for this plugin.
     ///
     /// # Errors
-    /// Any status but Ok and NotFound.
+    /// Any status but Ok and NotFound, and other than the `len` bytes that were announced.
     pub fn plugin_configuration(&self, len: usize) -> Result<Vec<u8>, HostError> {
-        buffer_bytes(buffer::PLUGIN_CONFIGURATION, len)
+        let configuration = buffer_bytes(buffer::PLUGIN_CONFIGURATION, len)?;
+        // A proxy that can't hand out what it announced: nothing is a full configuration for some filters, and not what
+        // the operator wrote.
+        if configuration.len() != len {
+            return Err(HostError::incomplete("proxy_get_buffer_bytes"));
+        }
+        Ok(configuration)
     }
 
     /// Header fields of the callout's answer; `None` fields when there was none.

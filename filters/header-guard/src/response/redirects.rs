@@ -104,20 +104,19 @@ impl Redirects {
     }
 }
 
-/// Reads a `location`. Browsers take `\` for `/`, and any number of both, including none, behind a scheme of the web.
+/// Reads a `location`. Browsers allow any number of slashes, including none, behind a scheme of the web.
 fn target(value: &[u8]) -> Target<'_> {
-    if !value.is_ascii() || bytes::has_control(value) || value.contains(&b'\t') {
+    let path = value.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    // Browsers take `\` for `/`, and others for a part of the host's user (RFC 3986 section 3.2.1).
+    let is_ambiguous = path.contains(&b'\\') || value.contains(&b'\t');
+    if is_ambiguous || !value.is_ascii() || bytes::has_control(value) {
         return Target::Invalid;
     }
     let value = value.trim_ascii();
-    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
-    if let [first, second, rest @ ..] = value
-        && is_slash(first)
-        && is_slash(second)
-    {
+    if let Some(rest) = value.strip_prefix(b"//") {
         return host(rest);
     }
-    let end = value.iter().position(|byte| matches!(byte, b':' | b'/' | b'\\' | b'?' | b'#'));
+    let end = value.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
     let Some((scheme, [b':', rest @ ..])) = end.and_then(|end| value.split_at_checked(end)) else {
         return Target::Relative;
     };
@@ -135,9 +134,9 @@ fn target(value: &[u8]) -> Target<'_> {
 
 /// The host behind any number of slashes.
 fn host(rest: &[u8]) -> Target<'_> {
-    let start = rest.iter().position(|byte| !matches!(byte, b'/' | b'\\')).unwrap_or(rest.len());
+    let start = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
     let rest = rest.get(start..).unwrap_or_default();
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.get(..end).unwrap_or_default();
     // What stands before an `@` is for the eye of a victim.
     if authority.is_empty() || authority.contains(&b'@') || authority.contains(&b'%') {
@@ -200,11 +199,11 @@ mod tests {
             ("myapp://callback?code=1", None, true, true),
             ("https://evil.test/", foreign, false, true),
             ("//evil.test", foreign, false, true),
-            ("\\/\\/evil.test", foreign, false, true),
-            ("/\\evil.test", foreign, false, true),
+            ("\\/\\/evil.test", invalid, false, false),
+            ("/\\evil.test", invalid, false, false),
             ("https:evil.test", foreign, false, true),
             ("https:/evil.test", foreign, false, true),
-            ("HTTPS:\\\\evil.test\\@login.test", foreign, false, true),
+            ("HTTPS:\\\\evil.test\\@login.test", invalid, false, false),
             (" https://evil.test", foreign, false, true),
             ("https://login.test.evil.test/", foreign, false, true),
             ("https://xlogin.test/", foreign, false, true),
@@ -214,6 +213,8 @@ mod tests {
             ("javascript:alert(1)", invalid, false, false),
             ("JavaScript://login.test/%0aalert(1)", invalid, false, false),
             ("data:text/html,x", invalid, false, false),
+            ("https://login.test:\\@evil.test", invalid, false, false),
+            ("/search?q=a\\b", None, true, true),
             ("java\tscript:alert(1)", invalid, false, false),
             ("https://", invalid, false, false),
             ("/\u{e9}", invalid, false, false),
