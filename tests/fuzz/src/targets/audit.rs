@@ -9,6 +9,7 @@ use portcullis_audit::line::LIMIT;
 use portcullis_core::redact::is_sensitive_name;
 use portcullis_core::verdict::Outcome;
 use portcullis_core::{Request, UnixTime};
+use portcullis_host::Change;
 use serde_json::Value;
 
 use super::{NOW, split_line};
@@ -67,6 +68,7 @@ pub(super) fn event(data: &[u8]) {
         source: None,
         duration: Some(Duration::from_micros(3)),
         timings: &[("jwt-auth", Duration::from_micros(2))],
+        changes: &[Change { filter: "header-guard", what: foreign.clone().into_bytes() }],
         bytes: Some((1, 2)),
         flags: u64::MAX,
         upstream: Some(foreign.as_bytes()),
