@@ -307,7 +307,7 @@ fn header_cases() -> Vec<Case> {
 fn header_rules() -> Value {
     json!({
         "zone": {"mesh": {"identities": ["spiffe://prod.test/gateway"], "keep": ["x-user-id"]}},
-        "request": {"allow": ["accept", "user-agent", "cookie", "origin", "sec-fetch-*", "access-control-*"], "hosts": ["api.test"]},
+        "request": {"allow": ["accept", "user-agent", "cookie", "origin", "sec-fetch-*", "access-control-*", "x-*"], "hosts": ["api.test"]},
         "response": {"profile": "web-2026", "redirects": {"hosts": ["login.test"]}, "set_cookie": {"max_lifetime": "1h"}},
         "cors": {"origins": ["https://app.test"], "credentials": true},
         "cross_site": {"mode": "enforce", "cookies": ["sid"]},
