@@ -7,7 +7,7 @@
 
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::Mode;
-use portcullis_core::{Answer, ConfigError, Denial, Flow, Reason, Request, Response};
+use portcullis_core::{ConfigError, Denial, Flow, Request, Response};
 
 use crate::config::{CorsConfig, CrossSiteConfig, RequestConfig, ResponseConfig};
 use crate::cors::{self, Cors, CorsVerdict};
@@ -18,9 +18,6 @@ use crate::policy::{Edit, Peer, is_secure};
 use crate::request::Rules;
 use crate::request::target::Targets;
 use crate::response::{Context, Responses};
-
-/// What the proxy reports of a preflight that was answered here.
-const PREFLIGHT: Reason = Reason("cors.preflight");
 
 /// The sections of a configuration that hold for the same requests.
 pub struct Sections<'a> {
@@ -99,14 +96,7 @@ impl Checks {
         if let Some(cors) = &self.cors {
             match cors.judge(request) {
                 CorsVerdict::NotCors | CorsVerdict::Actual { .. } => {}
-                CorsVerdict::Preflight(preflight) => {
-                    return Answer {
-                        status: preflight.status,
-                        reason: PREFLIGHT,
-                        headers: preflight.headers,
-                    }
-                    .into();
-                }
+                CorsVerdict::Preflight(answer) => return answer.into(),
                 CorsVerdict::Refuse(denial) => {
                     if let Some(refused) = self.decide(cors.mode(), Some(denial), report) {
                         return refused;
@@ -131,9 +121,6 @@ impl Checks {
     /// Hardens a response.
     pub fn harden(&self, context: Context<'_>, response: &Response, edit: &mut dyn FnMut(Edit<'_>)) {
         self.responses.apply(context, response, edit);
-        if response.is_interim() {
-            return;
-        }
         match &self.cors {
             Some(cors) if cors.mode() != Mode::Off => cors.respond(context.request, response, edit),
             _ => {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use portcullis_core::config::TimeSpan;
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::Mode;
-use portcullis_core::{ConfigError, Denial, Reason, Request, Response};
+use portcullis_core::{Answer, ConfigError, Denial, Reason, Request, Response};
 
 use crate::bytes::{self, list};
 use crate::config::CorsConfig;
@@ -24,6 +24,9 @@ const MAX_NAMES: usize = 100;
 
 /// Methods that no script can send (Fetch standard, "forbidden method"), so listing one is a mistake.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
+
+/// What the proxy reports of a preflight that was answered here.
+const PREFLIGHT: Reason = Reason("cors.preflight");
 
 /// Every field by which a response says something about CORS begins so, those of future standards too.
 const PREFIX: &[u8] = b"access-control-";
@@ -76,19 +79,10 @@ pub enum CorsVerdict {
         allowed: bool,
     },
     /// An allowed preflight: the proxy answers.
-    Preflight(PreflightAnswer),
+    Preflight(Answer),
     /// A preflight that is not allowed (403 `cors.*`), or an `Origin` that is none or is there twice (400
     /// `header.invalid_origin`).
     Refuse(Denial),
-}
-
-/// The whole answer to an allowed preflight; there is no body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PreflightAnswer {
-    /// 204.
-    pub status: u16,
-    /// `access-control-*`, and `vary` if the answer depends on the origin.
-    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A request's part of the decision; what it borrows is the policy's.
@@ -237,11 +231,11 @@ impl Cors {
         found.is_ok()
     }
 
-    fn answer(&self, origin: &str, private_network: bool) -> PreflightAnswer {
+    fn answer(&self, origin: &str, private_network: bool) -> Answer {
         let judged = Judged::Preflight { origin: Cow::Borrowed(origin), private_network };
         let fields = FIELDS.iter().filter_map(|field| Some((*field, self.value(field, &judged)?.to_owned())));
         let vary = (!self.origins.is_any()).then(|| ("vary", "Origin".to_owned()));
-        PreflightAnswer { status: 204, headers: fields.chain(vary).collect() }
+        Answer { status: 204, reason: PREFLIGHT, headers: fields.chain(vary).collect() }
     }
 
     /// The value of a response field; none if the response must not have it.

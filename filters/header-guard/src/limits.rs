@@ -8,7 +8,7 @@ use portcullis_core::{ConfigError, Denial, Request};
 
 use crate::config::RequestConfig;
 use crate::names::Pattern;
-use crate::{defaults, denials};
+use crate::{bytes, defaults, denials};
 
 const MIB: usize = 1024 * 1024;
 
@@ -75,7 +75,7 @@ impl Limits {
         let parameters = request
             .query()
             .filter(|query| !query.is_empty())
-            .map_or(0, |query| query.iter().filter(|byte| **byte == b'&').count().saturating_add(1));
+            .map_or(0, |query| bytes::count(query, b'&').saturating_add(1));
         if parameters > self.query_parameters { Err(denials::too_many_parameters()) } else { Ok(()) }
     }
 
