@@ -11,6 +11,8 @@ pub const NOT_FOUND: u32 = 1;
 pub const CAS_MISMATCH: u32 = 8;
 /// Status 10: what a proxy answers to calls that its capability list forbids; ours for answers that make no sense.
 pub const INTERNAL_FAILURE: u32 = 10;
+/// Status 12: the proxy has no such function.
+pub const UNIMPLEMENTED: u32 = 12;
 
 macro_rules! functions {
     ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
@@ -24,7 +26,7 @@ macro_rules! functions {
             #[cfg(not(target_os = "wasi"))]
             #[allow(clippy::too_many_arguments, reason = "the ABI's own signatures")]
             pub unsafe fn $name($(_: $type),*) -> u32 {
-                12 // Unimplemented
+                UNIMPLEMENTED
             }
         )*
     };
@@ -64,6 +66,20 @@ functions! {
         body_len: usize,
         trailers: *const u8,
         trailers_len: usize,
+        timeout_ms: u32,
+        token: *mut u32,
+    );
+    fn proxy_grpc_call(
+        target: *const u8,
+        target_len: usize,
+        service: *const u8,
+        service_len: usize,
+        method: *const u8,
+        method_len: usize,
+        metadata: *const u8,
+        metadata_len: usize,
+        message: *const u8,
+        message_len: usize,
         timeout_ms: u32,
         token: *mut u32,
     );

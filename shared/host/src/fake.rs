@@ -12,6 +12,7 @@ use portcullis_core::{UnixTime, Verdict};
 use crate::chain::Chain;
 use crate::ctx::HeaderEdit;
 use crate::filter::Plugin;
+use crate::grpc::{GrpcAnswer, GrpcCall};
 use crate::host::{
     CallId, Expected, Host, HostError, HttpAnswer, HttpCall, Level, MetricId, MetricKind, SharedDataError,
     SharedValue, Version,
@@ -42,8 +43,10 @@ pub struct RecordedCall {
     pub id: CallId,
     /// The cluster.
     pub cluster: String,
-    /// `:path`.
+    /// `:path`; for a gRPC call what it would be, `/service/method`.
     pub path: String,
+    /// The body, or the message of a gRPC call.
+    pub body: Vec<u8>,
     /// The plugin that asked.
     pub plugin: usize,
 }
@@ -114,6 +117,21 @@ impl FakeHost {
         }
     }
 
+    /// Begins a callout; none when there is no such cluster.
+    fn record(&self, cluster: &str, path: &str, body: &[u8]) -> Option<CallId> {
+        self.clusters.borrow().iter().find(|known| *known == cluster)?;
+        let mut calls = self.calls.borrow_mut();
+        let id = CallId(u32::try_from(calls.len()).unwrap_or(u32::MAX).saturating_add(1));
+        calls.push(RecordedCall {
+            id,
+            cluster: cluster.to_owned(),
+            path: path.to_owned(),
+            body: body.to_vec(),
+            plugin: self.plugin.get(),
+        });
+        Some(id)
+    }
+
     fn map(&self, direction: Direction) -> &RefCell<Headers> {
         match direction {
             Direction::Request => &self.request_headers,
@@ -174,19 +192,16 @@ impl Host for FakeHost {
     fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError> {
         const CALL: &str = "proxy_http_call";
         self.check(CALL)?;
-        if !self.clusters.borrow().iter().any(|cluster| cluster == call.cluster) {
-            return Err(HostError { call: CALL, status: 2 });
-        }
         let path = call.headers.iter().find(|(name, _)| *name == ":path").map(|(_, value)| *value);
-        let mut calls = self.calls.borrow_mut();
-        let id = CallId(u32::try_from(calls.len()).unwrap_or(u32::MAX).saturating_add(1));
-        calls.push(RecordedCall {
-            id,
-            cluster: call.cluster.to_owned(),
-            path: path.unwrap_or_default().to_owned(),
-            plugin: self.plugin.get(),
-        });
-        Ok(id)
+        self.record(call.cluster, path.unwrap_or_default(), call.body)
+            .ok_or(HostError { call: CALL, status: 2 })
+    }
+
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
+        const CALL: &str = "proxy_grpc_call";
+        self.check(CALL)?;
+        let path = format!("/{}/{}", call.service, call.method);
+        self.record(call.cluster, &path, call.message).ok_or(HostError { call: CALL, status: 10 })
     }
 
     fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
@@ -284,7 +299,7 @@ pub enum Ended {
     Passed(Headers),
     /// It was answered by a filter.
     Replied(LocalReply),
-    /// It waits for a callout: answer it with [`FakeProxy::answer`], then [`FakeProxy::resume`].
+    /// It waits for a callout: answer it with [`FakeProxy::answer`] or [`FakeProxy::answer_grpc`], then [`FakeProxy::resume`].
     Waits(Box<Stream>),
 }
 
@@ -362,10 +377,17 @@ impl FakeProxy {
         self.ended(stream, action)
     }
 
-    /// Gives the plugin the answer to a callout.
+    /// Gives the plugin the answer to an HTTP call.
     pub fn answer(&self, call: &RecordedCall, answer: &HttpAnswer) {
         if let Some(plugin) = self.chain.plugin(call.plugin) {
             plugin.on_http_call(call.id, answer, &self.host);
+        }
+    }
+
+    /// Gives the plugin the answer to a gRPC call.
+    pub fn answer_grpc(&self, call: &RecordedCall, answer: &GrpcAnswer) {
+        if let Some(plugin) = self.chain.plugin(call.plugin) {
+            plugin.on_grpc_call(call.id, answer, &self.host);
         }
     }
 

@@ -8,6 +8,7 @@ use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Flow, Reason, Request, Response};
 
 use crate::ctx::Ctx;
+use crate::grpc::GrpcAnswer;
 use crate::host::{CallId, Host, HttpAnswer};
 
 /// Reads and checks a filter's configuration (one JSON document) completely, without side effects on the host:
@@ -55,13 +56,16 @@ pub trait Plugin {
     /// Periodic work. Every worker ticks.
     fn on_tick(&self, _host: &dyn Host) {}
 
-    /// Upper bound of an HTTP answer's body, in bytes.
+    /// Upper bound of an HTTP answer's body, and of a gRPC answer's message, in bytes.
     fn answer_limit(&self) -> usize {
         64 * 1024
     }
 
     /// The answer to an [`Host::http_call`] of this plugin. Requests that wait on this plugin are resumed after it.
     fn on_http_call(&self, _id: CallId, _answer: &HttpAnswer, _host: &dyn Host) {}
+
+    /// The answer to a [`Host::grpc_call`] of this plugin. Requests that wait on this plugin are resumed after it.
+    fn on_grpc_call(&self, _id: CallId, _answer: &GrpcAnswer, _host: &dyn Host) {}
 
     /// The filter for a new request.
     fn filter(self: Rc<Self>) -> Box<dyn Filter>;

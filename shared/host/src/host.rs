@@ -5,6 +5,8 @@ use std::time::Duration;
 use portcullis_core::UnixTime;
 use portcullis_core::headers::Headers;
 
+use crate::grpc::GrpcCall;
+
 /// A host call that did not succeed. A filter answers it with its `on_error` mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("host call {call} failed with status {status}")]
@@ -81,7 +83,7 @@ pub struct HttpCall<'a> {
     pub timeout: Duration,
 }
 
-/// Names an HTTP call in flight.
+/// Names a call in flight. HTTP and gRPC calls are numbered apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u32);
 
@@ -159,6 +161,13 @@ pub trait Host {
     /// # Errors
     /// An unknown cluster, missing pseudo-headers, more than 1,024 fields.
     fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError>;
+
+    /// Starts a unary gRPC call; its answer goes to the plugin's `on_grpc_call`, and then every request of this worker
+    /// that waits on the plugin is resumed.
+    ///
+    /// # Errors
+    /// An unknown cluster; a module that does not say `grpc` in [`module!`](crate::module).
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError>;
 
     /// Calls a function of the proxy by name, as in Envoy's `verify_signature`.
     ///

@@ -19,6 +19,7 @@ pub mod ctx;
 mod exports;
 pub mod fake;
 pub mod filter;
+pub mod grpc;
 pub mod host;
 mod log_limit;
 mod memory;
@@ -34,21 +35,28 @@ static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 pub use chain::Chain;
 pub use ctx::{Change, Ctx, Exchange, HeaderEdit};
 pub use filter::{Configure, Filter, Needs, Plugin};
+pub use grpc::{GrpcAnswer, GrpcCall, GrpcError};
 pub use host::{
     CallId, Expected, Host, HostError, HttpAnswer, HttpCall, Level, SharedDataError, SharedValue,
 };
 
 /// Makes the crate a proxy-wasm module: `module!(configure)` for one filter ([`Configure`]), `module!(configure, log)` for
-/// one that needs [`Filter::on_log`], `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]).
+/// one that needs [`Filter::on_log`], `module!(configure, grpc)` for one that needs [`Host::grpc_call`],
+/// `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]) with both.
 #[macro_export]
 macro_rules! module {
     (chain: $configure:path) => {
-        $crate::module!(@ $crate::runtime::Module::Chain($configure));
+        $crate::module!(@ $crate::runtime::Module::Chain($configure), $crate::grpc::enable());
         $crate::module!(@log);
+        $crate::module!(@grpc);
     };
     ($configure:path, log) => {
         $crate::module!($configure);
         $crate::module!(@log);
+    };
+    ($configure:path, grpc) => {
+        $crate::module!(@ $crate::runtime::Module::Filter($configure), $crate::grpc::enable());
+        $crate::module!(@grpc);
     };
     (@log) => {
         #[cfg(target_os = "wasi")]
@@ -60,7 +68,23 @@ macro_rules! module {
             }
         };
     };
-    (@ $module:expr) => {
+    (@grpc) => {
+        #[cfg(target_os = "wasi")]
+        const _: () = {
+            #[expect(unsafe_code, reason = "an export by its name in the ABI")]
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_on_grpc_receive(_context: u32, call: u32, len: usize) {
+                $crate::grpc::on_receive(call, len);
+            }
+
+            #[expect(unsafe_code, reason = "an export by its name in the ABI")]
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_on_grpc_close(_context: u32, call: u32, status: u32) {
+                $crate::grpc::on_close(call, status);
+            }
+        };
+    };
+    (@ $module:expr $(, $enable:expr)?) => {
         #[cfg(target_os = "wasi")]
         const _: () = {
             unsafe extern "C" {
@@ -73,6 +97,7 @@ macro_rules! module {
             extern "C" fn _initialize() {
                 // SAFETY: called exactly once, first, as WASI demands of a reactor.
                 unsafe { __wasm_call_ctors() };
+                $($enable;)?
                 $crate::runtime::register($module);
             }
         };

@@ -11,12 +11,14 @@ use portcullis_core::{UnixTime, redact};
 
 use crate::abi;
 use crate::ctx::HeaderEdit;
+use crate::grpc::{self, GrpcCall};
 use crate::host::{
     CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
     Version,
 };
 use crate::log_limit::LogLimit;
 use crate::memory;
+use crate::runtime::Callout;
 use crate::stream_host::{Direction, StreamHost};
 
 /// Header maps of the ABI (`proxy_map_type_t`).
@@ -31,6 +33,7 @@ mod map {
 mod buffer {
     pub const REQUEST_BODY: u32 = 0;
     pub const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+    pub const GRPC_CALL_MESSAGE: u32 = 5;
     pub const PLUGIN_CONFIGURATION: u32 = 7;
 }
 
@@ -52,7 +55,7 @@ thread_local! {
 const TRIES: u32 = 3;
 
 /// What the runtime learns from the callouts of one callback.
-pub type StartedCalls = Vec<(CallId, usize)>;
+pub type StartedCalls = Vec<(Callout, CallId, usize)>;
 
 /// The proxy, seen from one root context and, within a stream, from that stream.
 pub struct Proxy {
@@ -83,13 +86,8 @@ impl Proxy {
     /// # Errors
     /// Any status but Ok and NotFound, and other than the `len` bytes that were announced.
     pub fn plugin_configuration(&self, len: usize) -> Result<Vec<u8>, HostError> {
-        let configuration = buffer_bytes(buffer::PLUGIN_CONFIGURATION, len)?;
-        // A proxy that can't hand out what it announced: nothing is a full configuration for some filters, and not what
-        // the operator wrote.
-        if configuration.len() != len {
-            return Err(HostError::incomplete("proxy_get_buffer_bytes"));
-        }
-        Ok(configuration)
+        // Nothing is a full configuration for some filters, and not what the operator wrote.
+        announced_bytes(buffer::PLUGIN_CONFIGURATION, len)
     }
 
     /// Header fields of the callout's answer; `None` fields when there was none.
@@ -106,6 +104,14 @@ impl Proxy {
     /// Any status but Ok and NotFound.
     pub fn http_call_body(&self, len: usize) -> Result<Vec<u8>, HostError> {
         buffer_bytes(buffer::HTTP_CALL_RESPONSE_BODY, len)
+    }
+
+    /// The message that a gRPC call was answered with.
+    ///
+    /// # Errors
+    /// Any status but Ok, and other than the `len` bytes that were announced.
+    pub fn grpc_message(&self, len: usize) -> Result<Vec<u8>, HostError> {
+        announced_bytes(buffer::GRPC_CALL_MESSAGE, len)
     }
 
     /// Writes a line that must not be left out: what the operator waits for.
@@ -147,6 +153,22 @@ impl Proxy {
         // Whatever came of it, the stream's next call must not act on the root. A host that failed once may not again.
         (0..TRIES).find(|_| self.set_effective_context(stream).is_ok());
         status
+    }
+
+    /// Begins a callout of the plugin that is at work, for the root. `call` writes the id.
+    pub fn begin_call(
+        &self,
+        callout: Callout,
+        name: &'static str,
+        call: impl FnOnce(*mut u32) -> u32,
+    ) -> Result<CallId, HostError> {
+        let mut token = 0;
+        let status = self.as_root(|| call(&raw mut token))?;
+        check(name, status)?;
+        let mut started = self.started.take();
+        started.push((callout, CallId(token), self.plugin.get()));
+        self.started.set(started);
+        Ok(CallId(token))
     }
 }
 
@@ -227,8 +249,7 @@ impl Host for Proxy {
     fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError> {
         let headers: Headers = call.headers.iter().copied().collect();
         let (headers, trailers) = (headers.to_pairs(), Headers::default().to_pairs());
-        let mut token = 0;
-        let status = self.as_root(|| {
+        self.begin_call(Callout::Http, "proxy_http_call", |token| {
             // SAFETY: pointers and lengths of live slices; `token` outlives the call.
             unsafe {
                 abi::proxy_http_call(
@@ -241,15 +262,14 @@ impl Host for Proxy {
                     trailers.as_ptr(),
                     trailers.len(),
                     whole_millis(call.timeout),
-                    &raw mut token,
+                    token,
                 )
             }
-        })?;
-        check("proxy_http_call", status)?;
-        let mut started = self.started.take();
-        started.push((CallId(token), self.plugin.get()));
-        self.started.set(started);
-        Ok(CallId(token))
+        })
+    }
+
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
+        grpc::call(self, call)
     }
 
     fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
@@ -455,6 +475,12 @@ fn buffer_bytes(buffer: u32, len: usize) -> Result<Vec<u8>, HostError> {
     taken(CALL, bytes, bytes_len)
 }
 
+/// All of the `len` bytes that the proxy announced: one that can't hand them out has failed.
+fn announced_bytes(buffer: u32, len: usize) -> Result<Vec<u8>, HostError> {
+    let bytes = buffer_bytes(buffer, len)?;
+    if bytes.len() == len { Ok(bytes) } else { Err(HostError::incomplete("proxy_get_buffer_bytes")) }
+}
+
 fn taken(call: &'static str, address: *mut u8, len: usize) -> Result<Vec<u8>, HostError> {
     memory::take(address, len).ok_or(HostError { call, status: abi::INTERNAL_FAILURE })
 }
@@ -481,7 +507,7 @@ const fn found(call: &'static str, status: u32) -> Result<bool, HostError> {
 }
 
 /// Whole milliseconds, at least 1: for timeouts and ticks the ABI takes 0 as "unlimited" and "off".
-fn whole_millis(duration: Duration) -> u32 {
+pub fn whole_millis(duration: Duration) -> u32 {
     // Envoy reads the timeout as a signed number.
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).clamp(1, i32::MAX.unsigned_abs())
 }

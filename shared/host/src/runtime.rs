@@ -12,7 +12,7 @@ use portcullis_core::denial::LocalReply;
 use portcullis_core::{ConfigError, Denial};
 
 use crate::chain::Chain;
-use crate::filter::Configure;
+use crate::filter::{Configure, Plugin};
 use crate::host::{CallId, Host, HttpAnswer, Level};
 use crate::proxy::Proxy;
 use crate::stream::{Action, Stream, UNEXPECTED};
@@ -52,6 +52,15 @@ struct Entry {
     stream: Rc<RefCell<Stream>>,
 }
 
+/// Kinds of callouts. A proxy may number each kind for itself (Envoy does not).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Callout {
+    /// `proxy_http_call`.
+    Http,
+    /// `proxy_grpc_call`.
+    Grpc,
+}
+
 /// A callout in flight.
 #[derive(Clone, Copy)]
 struct Call {
@@ -64,7 +73,7 @@ struct Runtime {
     module: Option<Module>,
     roots: BTreeMap<u32, Root>,
     streams: BTreeMap<u32, Entry>,
-    calls: BTreeMap<CallId, Call>,
+    calls: BTreeMap<(Callout, CallId), Call>,
 }
 
 thread_local! {
@@ -162,11 +171,24 @@ pub fn on_tick(root: u32) {
     resume_waiting(root, None);
 }
 
-/// An answer to a callout. `fields` is 0 when there was none.
+/// An answer to an HTTP call. `fields` is 0 when there was none.
 pub fn on_http_call_response(call: u32, fields: usize, body_len: usize) {
-    let id = CallId(call);
+    answered(Callout::Http, CallId(call), |id, plugin, proxy| {
+        let mut answer = HttpAnswer::default();
+        if fields > 0 {
+            answer.headers = proxy.http_call_headers().unwrap_or_default();
+            if body_len <= plugin.answer_limit() {
+                answer.body = proxy.http_call_body(body_len).ok();
+            }
+        }
+        plugin.on_http_call(id, &answer, proxy);
+    });
+}
+
+/// Hands an answer to the plugin that asked, and resumes the requests that wait on it.
+pub fn answered(callout: Callout, id: CallId, hand_over: impl FnOnce(CallId, &dyn Plugin, &Proxy)) {
     // Unknown: answered twice, or begun by a configuration that is gone.
-    let Some(Some(Call { root, plugin })) = tables(|runtime| runtime.calls.remove(&id)) else {
+    let Some(Some(Call { root, plugin })) = tables(|runtime| runtime.calls.remove(&(callout, id))) else {
         return;
     };
     let Some(Some(chain)) = tables(|runtime| runtime.roots.get(&root)?.chain.clone()) else {
@@ -176,15 +198,8 @@ pub fn on_http_call_response(call: u32, fields: usize, body_len: usize) {
         return;
     };
     let proxy = Proxy::for_root(root);
-    let mut answer = HttpAnswer::default();
-    if fields > 0 {
-        answer.headers = proxy.http_call_headers().unwrap_or_default();
-        if body_len <= target.answer_limit() {
-            answer.body = proxy.http_call_body(body_len).ok();
-        }
-    }
     proxy.enter(plugin);
-    target.on_http_call(id, &answer, &proxy);
+    hand_over(id, target.as_ref(), &proxy);
     keep_started(&proxy, root);
     resume_waiting(root, Some(plugin));
 }
@@ -268,7 +283,8 @@ fn keep_started(proxy: &Proxy, root: u32) {
     let started = proxy.take_started();
     if !started.is_empty() {
         tables(|runtime| {
-            runtime.calls.extend(started.into_iter().map(|(id, plugin)| (id, Call { root, plugin })))
+            let calls = started.into_iter();
+            runtime.calls.extend(calls.map(|(callout, id, plugin)| ((callout, id), Call { root, plugin })));
         });
     }
 }

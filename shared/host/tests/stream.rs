@@ -11,7 +11,7 @@ use portcullis_core::{Answer, Denial, Flow, Identity, Reason, Request, Response,
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
 use portcullis_host::host::{HttpAnswer, HttpCall};
 use portcullis_host::stream::{Action, Stream};
-use portcullis_host::{CallId, Chain, Ctx, Filter, Host, Needs, Plugin};
+use portcullis_host::{CallId, Chain, Ctx, Filter, GrpcAnswer, GrpcCall, GrpcError, Host, Needs, Plugin};
 use proptest::prelude::*;
 
 /// A filter whose behaviour a test writes down.
@@ -22,6 +22,7 @@ enum Does {
     DenyBody,
     NeedBody(usize),
     Fetch,
+    AskByGrpc,
     FetchThenNeedBody(usize),
     SetHeader,
     Identify,
@@ -73,6 +74,10 @@ impl Plugin for Scripted {
         self.answered.set(answer.status() == Some(200));
     }
 
+    fn on_grpc_call(&self, _id: CallId, answer: &GrpcAnswer, _host: &dyn Host) {
+        self.answered.set(answer.as_deref() == Ok(b"yes"));
+    }
+
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
         Box::new(ScriptedFilter(self))
     }
@@ -94,6 +99,19 @@ impl Filter for ScriptedFilter {
                     timeout: Duration::from_secs(1),
                 };
                 match ctx.host().http_call(&call) {
+                    Ok(_) => Flow::Wait,
+                    Err(_) => Denial::unavailable(Reason("test.no_cluster")).into(),
+                }
+            }
+            Does::AskByGrpc => {
+                let call = GrpcCall {
+                    cluster: "idp",
+                    service: "test.v1.Oracle",
+                    method: "Ask",
+                    message: b"question",
+                    timeout: Duration::from_secs(1),
+                };
+                match ctx.host().grpc_call(&call) {
                     Ok(_) => Flow::Wait,
                     Err(_) => Denial::unavailable(Reason("test.no_cluster")).into(),
                 }
@@ -343,6 +361,28 @@ fn a_waiting_request_goes_on_when_its_answer_came() {
 }
 
 #[test]
+fn a_request_that_waits_for_a_grpc_call_goes_on_when_its_message_came() {
+    let (proxy, log) = proxy(&[("a", Does::AskByGrpc), ("b", Does::Pass)]);
+    let Ended::Waits(mut stream) = proxy.request(get(), b"") else { panic!("waits") };
+    let call = proxy.host.calls.borrow()[0].clone();
+    assert_eq!((call.path.as_str(), call.body.as_slice()), ("/test.v1.Oracle/Ask", &b"question"[..]));
+    for no_answer in [GrpcError::Status(14), GrpcError::TooLarge] {
+        proxy.answer_grpc(&call, &Err(no_answer));
+        let Ended::Waits(same) = proxy.resume(stream) else { panic!("still waits") };
+        stream = same;
+    }
+    proxy.answer_grpc(&call, &Ok(b"yes".to_vec()));
+    assert!(matches!(proxy.resume(stream), Ended::Passed(_)));
+    assert_eq!(log.borrow().iter().filter(|line| *line == "b request").count(), 1);
+
+    proxy.host.fail("proxy_grpc_call", 10);
+    assert_eq!(proxy.request(get(), b"").reason(), "test.no_cluster");
+    proxy.host.failures.borrow_mut().clear();
+    proxy.host.clusters.borrow_mut().clear();
+    assert_eq!(proxy.request(get(), b"").reason(), "test.no_cluster");
+}
+
+#[test]
 fn a_body_that_arrives_while_waiting_is_not_lost() {
     let (proxy, log) = proxy(&[("a", Does::FetchThenNeedBody(100))]);
     let Ended::Waits(stream) = proxy.request(get(), b"0123456789") else { panic!("waits") };
@@ -441,6 +481,7 @@ fn behaviour() -> impl Strategy<Value = Does> {
         Just(Does::DenyBody),
         (0usize..150).prop_map(Does::NeedBody),
         Just(Does::Fetch),
+        Just(Does::AskByGrpc),
         Just(Does::SetHeader),
     ]
 }

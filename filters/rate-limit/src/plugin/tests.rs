@@ -1,7 +1,7 @@
 use portcullis_core::identity::Property;
 use portcullis_core::{Headers, Identity, UnixTime};
 use portcullis_host::fake::{FakeHost, FakeProxy};
-use portcullis_host::{CallId, Exchange, HttpCall, SharedValue};
+use portcullis_host::{CallId, Exchange, GrpcCall, HttpCall, SharedValue};
 use serde_json::json;
 
 use super::*;
@@ -153,6 +153,10 @@ impl Host for Contended {
 
     fn http_call(&self, call: &HttpCall<'_>) -> Result<CallId, HostError> {
         self.0.http_call(call)
+    }
+
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
+        self.0.grpc_call(call)
     }
 
     fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
