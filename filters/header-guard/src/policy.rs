@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use portcullis_core::headers::Headers;
+use portcullis_core::networks::Networks;
 use portcullis_core::routes::RouteTable;
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Request};
@@ -12,7 +13,7 @@ use portcullis_core::{ConfigError, Denial, Request};
 use crate::checks::{Checks, Sections};
 use crate::config::{self, Config};
 use crate::names::Pattern;
-use crate::zone::{Identities, Networks};
+use crate::zone::Identities;
 
 /// A change to header fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,89 +1,55 @@
 //! What an operator writes.
 
+mod limit;
+mod matches;
+
 use std::fmt;
 
 use portcullis_core::client::ClientAddressConfig;
-use portcullis_core::config::TimeSpan;
-use portcullis_core::routes::Selector;
-use portcullis_core::verdict::{Mode, OnError};
+use portcullis_core::config::ByteSize;
+use portcullis_core::verdict::OnError;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
+pub use self::limit::{Cost, FailuresConfig, KeyPart, LimitConfig, Missing};
+pub use self::matches::{ClaimCondition, ExemptionConfig, Matches};
 use crate::defaults;
 
 /// The whole configuration. Example: `envoy-config/rate-limit.yaml`.
 #[derive(Debug, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What happens to a request that can't be counted because the proxy fails. Default: deny.
+    /// What happens to a request that can't be counted because the proxy fails.
     #[serde(default)]
     pub on_error: OnError,
-    /// The limits; all that match a request apply to it. At least one, at most [`defaults::MAX_LIMITS`].
+    /// The limits; all that match a request apply to it. 1 to 64.
     pub limits: Vec<LimitConfig>,
-    /// How `client_address` is found. Default: the peer's address, IPv6 folded to /64.
+    /// Requests that no limit applies to, at most 64 descriptions.
+    #[serde(default)]
+    pub exempt: Vec<ExemptionConfig>,
+    /// How `client_address` is found: the peer's address, IPv6 folded to /64, unless said otherwise.
     #[serde(default)]
     pub client_address: ClientAddressConfig,
-    /// Keys that each limit counts at once, [`defaults::MIN_SLOTS`] to [`defaults::MAX_SLOTS`]. Default:
-    /// [`defaults::SLOTS`].
-    #[serde(default = "default_slots")]
+    /// Keys that each limit counts at once, a multiple of 8 from 64 to 1048576.
+    #[serde(default = "defaults::slots")]
     pub slots: Count,
-    /// Which responses carry the `RateLimit` fields. Default: refusals.
+    /// The longest body that is read for a key, at most 1 MiB; a longer one is refused.
+    #[serde(default = "defaults::max_body")]
+    pub max_body: ByteSize,
+    /// The status of a refusal, 400 to 599.
+    #[serde(default = "defaults::status")]
+    pub status: Count,
+    /// Which responses carry the `RateLimit` fields.
     #[serde(default)]
     pub headers: Fields,
-}
-
-/// One limit: a token bucket for each key.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitConfig {
-    /// Names the limit in events, in the `RateLimit` fields and in the shared state; unique.
-    pub id: String,
-    /// Which requests it is for. Default: all.
-    #[serde(default, rename = "match")]
-    pub selector: Option<Selector>,
-    /// What has a bucket of its own: all parts together. An empty list is one bucket for all. Default:
-    /// [`defaults::key`].
-    #[serde(default = "defaults::key")]
-    pub key: Vec<KeyPart>,
-    /// What happens to a request that lacks a part of the key. Default: limit together.
+    /// Whether they carry `X-RateLimit-Limit`, `-Remaining` and `-Reset` as well, for clients that know nothing else.
     #[serde(default)]
-    pub missing: Missing,
-    /// Tokens that are added in every period, 0 to [`defaults::MAX_COUNT`]. 0 refuses every request.
-    pub requests: Count,
-    /// The period, whole seconds from `1s` to `365d`.
-    pub per: TimeSpan,
-    /// Tokens in a full bucket, 1 to [`defaults::MAX_COUNT`]. Default: `requests`.
-    pub burst: Option<Count>,
-    /// Whether the limit refuses, only reports, or does nothing. Default: enforce.
-    #[serde(default)]
-    pub mode: Mode,
-}
-
-/// A part of a key.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyPart {
-    /// The client's address; see [`Config::client_address`].
-    ClientAddress,
-    /// A claim of the verified identity, by name or by a path joined with `.`; always together with its issuer.
-    Claim(String),
-    /// The value of a request header field, which a client can choose unless something before this filter checks
-    /// it.
-    Header(String),
-}
-
-/// What happens to a request that lacks a part of a limit's key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Missing {
-    /// All requests that lack the part share a bucket; the other parts still count.
-    #[default]
-    LimitTogether,
-    /// The limit does not apply.
-    Skip,
+    pub legacy_headers: bool,
 }
 
 /// Which responses carry `RateLimit` and `RateLimit-Policy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fields {
     /// Every response to a request that a limit applies to.
@@ -97,11 +63,8 @@ pub enum Fields {
 
 /// A whole number from 0 to [`defaults::MAX_COUNT`]. A Protobuf `Struct` has no integers, so `100.0` is one too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count(pub u32);
-
-const fn default_slots() -> Count {
-    Count(defaults::SLOTS)
-}
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Count(#[cfg_attr(feature = "schema", schemars(range(max = 1_000_000_000)))] pub u32);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -133,7 +96,7 @@ impl Visitor<'_> for CountVisitor {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_core::config;
+    use portcullis_core::{Mode, config};
 
     use super::*;
 
@@ -151,26 +114,31 @@ mod tests {
         );
         assert_eq!(config.client_address, ClientAddressConfig::default());
         let limit = &config.limits[0];
-        assert_eq!((&limit.key[..], limit.missing), (&[KeyPart::ClientAddress][..], Missing::LimitTogether));
-        assert_eq!((limit.selector.as_ref(), limit.burst, limit.mode), (None, None, Mode::Enforce));
+        assert_eq!((limit.key.as_deref(), limit.missing), (None, Missing::LimitTogether));
+        assert_eq!((limit.matches.is_empty(), limit.burst, limit.mode), (true, None, Mode::Enforce));
+        assert_eq!((limit.cost.clone(), limit.concurrent, limit.failures.is_none()), (None, None, true));
     }
 
     #[test]
     fn keys_are_read() {
         let config = limit(
-            r#""requests": 5, "per": "1m", "key": ["client_address", {"claim": "sub"}, {"header": "X-Key"}]"#,
+            r#""requests": 5, "per": "1m", "key": ["client_address", {"claim": "sub"}, {"header": "X-Key"}, "method",
+               {"property": ["connection", "requested_server_name"]}]"#,
         );
-        let expected =
-            [KeyPart::ClientAddress, KeyPart::Claim("sub".to_owned()), KeyPart::Header("X-Key".to_owned())];
-        assert_eq!(config.unwrap().limits[0].key, expected);
+        let expected = [
+            KeyPart::ClientAddress,
+            KeyPart::Claim("sub".to_owned()),
+            KeyPart::Header("X-Key".to_owned()),
+            KeyPart::Method,
+            KeyPart::Property(vec!["connection".to_owned(), "requested_server_name".to_owned()]),
+        ];
+        assert_eq!(config.unwrap().limits[0].key.as_deref(), Some(&expected[..]));
     }
 
     // covers: ENV-RL-10
     #[test]
     fn mistakes_are_named() {
         for (name, fields, expected) in [
-            ("no rate", r#""per": "1m""#, "requests"),
-            ("no period", r#""requests": 5"#, "per"),
             ("a period without its unit", r#""requests": 5, "per": 60"#, "limits[0].per: "),
             ("negative", r#""requests": -1, "per": "1m""#, "limits[0].requests: "),
             ("2^32", r#""requests": 4294967296, "per": "1m""#, "limits[0].requests: "),

@@ -1,6 +1,10 @@
 //! Every default, with its reason.
 
-use crate::config::KeyPart;
+use std::time::Duration;
+
+use portcullis_core::config::{ByteSize, TimeSpan};
+
+use crate::config::{Count, KeyPart};
 
 /// One bucket for each client address: the only key that needs no other filter and that a client can't choose.
 #[must_use]
@@ -11,6 +15,12 @@ pub fn key() -> Vec<KeyPart> {
 /// Keys that are counted at once, for each limit: 16,384 take 2,048 shared values, about 0.7 MiB of the proxy's memory
 /// when all are in use.
 pub const SLOTS: u32 = 16_384;
+
+/// [`SLOTS`].
+#[must_use]
+pub const fn slots() -> Count {
+    Count(SLOTS)
+}
 
 /// The fewest slots: less would let a handful of clients crowd each other.
 pub const MIN_SLOTS: u32 = 64;
@@ -26,3 +36,52 @@ pub const MAX_COUNT: u32 = 1_000_000_000;
 
 /// The longest id, in characters: it is part of the proxy's shared keys and of response fields.
 pub const MAX_ID: usize = 64;
+
+/// A login form has some hundred bytes; a body that is read for a key is held until it is whole.
+#[must_use]
+pub const fn max_body() -> ByteSize {
+    ByteSize::new(64 * 1024)
+}
+
+/// The most that `max_body` may be: what Envoy holds of a request by default.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// RFC 6585 section 4.
+#[must_use]
+pub const fn status() -> Count {
+    Count(429)
+}
+
+/// How long a request counts as under way: longer than a proxy waits for an answer, so that none counts as ended that has
+/// not.
+pub const AT_MOST: Duration = Duration::from_secs(300);
+
+/// Answers that say that a credential was wrong, or not good enough.
+#[must_use]
+pub fn failure_statuses() -> Vec<Count> {
+    vec![Count(401), Count(403)]
+}
+
+/// Long enough to make guessing slow, short enough for whoever mistypes.
+#[must_use]
+pub const fn lock() -> TimeSpan {
+    TimeSpan::from_secs(30)
+}
+
+/// After seven doublings: 24 guesses a day are left.
+#[must_use]
+pub const fn max_lock() -> TimeSpan {
+    TimeSpan::from_secs(3600)
+}
+
+/// A day.
+#[must_use]
+pub const fn forget() -> TimeSpan {
+    TimeSpan::from_secs(86_400)
+}
+
+/// Whoever proves to know the password has not been guessing it.
+#[must_use]
+pub const fn reset() -> bool {
+    true
+}

@@ -1,14 +1,18 @@
-//! Which bucket a request belongs to.
+//! What is counted apart: the key of a request.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use portcullis_core::client::{self, ClientAddressConfig};
+use portcullis_core::path::Authority;
 use portcullis_core::{ConfigError, Identity, Request};
 
+use crate::body::Body;
 use crate::config::{KeyPart, Missing};
+use crate::form;
 use crate::hash::{KeyHash, Seed};
 
-/// What a request's key is made of. Everything in it is verified, but the request's own fields.
+/// What a request's key is made of. Address, identity and properties are verified; the rest is what the client says.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The request.
@@ -17,7 +21,31 @@ pub struct Facts<'a> {
     pub address: Option<IpAddr>,
     /// The verified identity, if a key that applies asks for it and there is one.
     pub identity: Option<&'a Identity>,
+    /// The body, if a key that applies asks for it and there is one.
+    pub body: Option<&'a Body>,
+    /// The properties that keys and costs that apply ask for, by path.
+    pub properties: &'a [Property],
 }
+
+/// An attribute of the proxy, and its value if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// The names of its path.
+    pub path: Vec<String>,
+    /// What the proxy says.
+    pub value: Option<Vec<u8>>,
+}
+
+impl<'a> Facts<'a> {
+    /// The value of a property; none without one.
+    #[must_use]
+    pub fn property(&self, path: &[String]) -> Option<&'a [u8]> {
+        self.properties.iter().find(|property| property.path == path)?.value.as_deref()
+    }
+}
+
+/// Name and value of each variable of the path template by which a limit was selected.
+pub type Variables<'a> = [(&'a str, String)];
 
 /// A limit's key, checked.
 #[derive(Debug)]
@@ -30,45 +58,35 @@ pub struct Key {
 /// How a part of a key turned out; the first number of its hash.
 enum Part<'a> {
     Missing,
-    /// More than one value, so that two readers may see different ones.
+    /// More than one value, so that two readers may see different ones, or none that can be read.
     Ambiguous,
-    Address(IpAddr),
-    /// Issuer and claim.
-    Claim(&'a str, String),
-    Header(&'a [u8]),
+    Value(Cow<'a, [u8]>),
+    /// What belongs to an issuer.
+    Issued(&'a str, Cow<'a, str>),
 }
+
+/// The most parts of a key.
+const MAX_PARTS: usize = 8;
 
 impl Key {
     /// Checks a key.
     ///
     /// # Errors
-    /// At `[i]`: a claim or header field without a name, a name that no header field has, a part that is there
-    /// twice.
+    /// At `[i]`: a part without a name, a name that no header field has, a part that is there twice; too many parts.
     pub fn new(
         parts: Vec<KeyPart>,
         missing: Missing,
         client_address: ClientAddressConfig,
     ) -> Result<Self, ConfigError> {
+        if parts.len() > MAX_PARTS {
+            let problem = format!("expected at most {MAX_PARTS} parts, found {}", parts.len());
+            return Err(ConfigError::new("", problem));
+        }
         let mut checked: Vec<KeyPart> = Vec::with_capacity(parts.len());
         for (i, part) in parts.into_iter().enumerate() {
-            let error = |problem: String| ConfigError::new(format!("[{i}]"), problem);
-            let part = match part {
-                KeyPart::Claim(name) if name.is_empty() => {
-                    return Err(error("expected the name of a claim, found ``".to_owned()));
-                }
-                // Envoy's codecs give names in lower case.
-                KeyPart::Header(name) => KeyPart::Header(name.to_ascii_lowercase()),
-                part => part,
-            };
-            if let KeyPart::Header(name) = &part
-                && !is_field_name(name)
-            {
-                return Err(error(format!(
-                    "expected a header field name such as `x-api-key`, found `{name}`"
-                )));
-            }
+            let part = check(part).map_err(|problem| ConfigError::new(format!("[{i}]"), problem))?;
             if checked.contains(&part) {
-                return Err(error("expected each part once".to_owned()));
+                return Err(ConfigError::new(format!("[{i}]"), "expected each part once"));
             }
             checked.push(part);
         }
@@ -81,93 +99,207 @@ impl Key {
         self.parts.contains(&KeyPart::ClientAddress)
     }
 
-    /// Whether a claim is part of it.
+    /// Whether the verified identity is part of it.
     #[must_use]
     pub fn needs_identity(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, KeyPart::Claim(_)))
+        self.parts.iter().any(|part| matches!(part, KeyPart::Claim(_) | KeyPart::ClientId))
     }
 
-    /// Whether a client can have a new bucket for every request: nothing in the key but header fields.
+    /// Whether the body is part of it.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, KeyPart::Body(_)))
+    }
+
+    /// The properties that are part of it.
+    pub fn properties(&self) -> impl Iterator<Item = &[String]> {
+        self.parts.iter().filter_map(|part| match part {
+            KeyPart::Property(path) => Some(path.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Whether a client can have a new bucket for every request: nothing in the key but what it chooses.
     #[must_use]
     pub fn is_chosen_by_client(&self) -> bool {
-        !self.parts.is_empty() && self.parts.iter().all(|part| matches!(part, KeyPart::Header(_)))
+        !self.parts.is_empty() && self.parts.iter().all(is_chosen_by_client)
     }
 
     /// Adds what makes this key differ from another one.
     pub fn describe(&self, hash: &mut KeyHash) {
         for part in &self.parts {
-            match part {
-                KeyPart::ClientAddress => hash.number(1),
-                KeyPart::Claim(name) => {
-                    hash.number(2);
-                    hash.part(name.as_bytes());
+            let (number, name) = match part {
+                KeyPart::ClientAddress => (1, ""),
+                KeyPart::Claim(name) => (2, name.as_str()),
+                KeyPart::Header(name) => (3, name.as_str()),
+                KeyPart::ClientId => (4, ""),
+                KeyPart::Cookie(name) => (5, name.as_str()),
+                KeyPart::Query(name) => (6, name.as_str()),
+                KeyPart::PathVariable(name) => (7, name.as_str()),
+                KeyPart::Method => (8, ""),
+                KeyPart::Host => (9, ""),
+                KeyPart::Body(name) => (10, name.as_str()),
+                KeyPart::Property(path) => {
+                    hash.number(11);
+                    path.iter().for_each(|name| hash.part(name.as_bytes()));
+                    continue;
                 }
-                KeyPart::Header(name) => {
-                    hash.number(3);
-                    hash.part(name.as_bytes());
-                }
-            }
+            };
+            hash.number(number);
+            hash.part(name.as_bytes());
         }
     }
 
     /// The hash of the request's key under `limit` (which tells one limit's keys from another's); none if the limit
     /// does not apply because a part is missing.
     #[must_use]
-    pub fn hash(&self, seed: &Seed, limit: u64, facts: &Facts<'_>) -> Option<u64> {
+    pub fn hash(&self, seed: &Seed, limit: u64, facts: &Facts<'_>, variables: &Variables<'_>) -> Option<u64> {
         let mut hash = KeyHash::keyed(seed);
         hash.number(limit);
         for part in &self.parts {
-            match find(part, facts) {
+            match self.find(part, facts, variables) {
                 Part::Missing if self.missing == Missing::Skip => return None,
                 Part::Missing => hash.number(0),
                 Part::Ambiguous => hash.number(1),
-                Part::Address(address) => {
+                Part::Value(value) => {
                     hash.number(2);
-                    match client::network(address, &self.client_address) {
-                        IpAddr::V4(address) => hash.part(&address.octets()),
-                        IpAddr::V6(address) => hash.part(&address.octets()),
-                    }
+                    hash.part(&value);
                 }
-                Part::Claim(issuer, value) => {
+                Part::Issued(issuer, value) => {
                     hash.number(2);
                     hash.part(issuer.as_bytes());
                     hash.part(value.as_bytes());
-                }
-                Part::Header(value) => {
-                    hash.number(2);
-                    hash.part(value);
                 }
             }
         }
         Some(hash.finish())
     }
-}
 
-fn find<'a>(part: &KeyPart, facts: &Facts<'a>) -> Part<'a> {
-    match part {
-        KeyPart::ClientAddress => facts.address.map_or(Part::Missing, Part::Address),
-        KeyPart::Claim(name) => {
-            let claim = facts.identity.and_then(|identity| Some((identity, identity.claim(name)?)));
-            claim.map_or(Part::Missing, |(identity, value)| Part::Claim(&identity.issuer, value))
-        }
-        KeyPart::Header(name) => {
-            let mut values = facts.request.headers().iter().filter(|(found, _)| *found == name.as_bytes());
-            match (values.next().map(|(_, value)| value.trim_ascii()), values.next()) {
-                (None | Some([]), None) => Part::Missing,
-                (Some(value), None) => Part::Header(value),
-                // The upstream may go by either one: a second field must not open a new bucket, nor skip the limit.
-                (_, Some(_)) => Part::Ambiguous,
+    fn find<'a>(&self, part: &'a KeyPart, facts: &Facts<'a>, variables: &'a Variables<'_>) -> Part<'a> {
+        let request = facts.request;
+        match part {
+            KeyPart::ClientAddress => facts.address.map_or(Part::Missing, |address| {
+                Part::Value(client::client_key_bytes(address, &self.client_address).into())
+            }),
+            KeyPart::Claim(name) => {
+                let claim = facts.identity.and_then(|identity| Some((identity, identity.claim(name)?)));
+                claim.map_or(Part::Missing, |(identity, value)| Part::Issued(&identity.issuer, value.into()))
+            }
+            KeyPart::ClientId => {
+                let identity = facts.identity.filter(|identity| !identity.client_id.is_empty());
+                identity.map_or(Part::Missing, |identity| {
+                    Part::Issued(&identity.issuer, identity.client_id.as_str().into())
+                })
+            }
+            KeyPart::Header(name) => only(request.headers().all(name.as_bytes()).map(<[u8]>::trim_ascii)),
+            KeyPart::Cookie(name) => only(cookies(request, name.as_bytes())),
+            KeyPart::Query(name) => {
+                only_decoded(form::values(request.query().unwrap_or_default(), name.as_bytes()))
+            }
+            KeyPart::PathVariable(name) => {
+                let value = variables.iter().find(|(known, _)| known == name);
+                value.map_or(Part::Missing, |(_, value)| Part::Value(value.as_bytes().into()))
+            }
+            KeyPart::Method => Part::Value(request.method().into()),
+            KeyPart::Host => match Authority::parse(request.authority()) {
+                Ok(authority) => Part::Value(authority.host().as_bytes().to_vec().into()),
+                Err(_) => Part::Ambiguous,
+            },
+            KeyPart::Body(name) => match facts.body.map(|body| body.field(name)) {
+                None | Some(Ok(None)) => Part::Missing,
+                Some(Ok(Some(value))) => Part::Value(value.into()),
+                Some(Err(_)) => Part::Ambiguous,
+            },
+            KeyPart::Property(path) => {
+                facts.property(path).map_or(Part::Missing, |value| Part::Value(value.into()))
             }
         }
     }
 }
 
-/// A token in lower case (RFC 9110 section 5.6.2). No pseudo-header: `:path` has many spellings for one resource.
-fn is_field_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
-        })
+/// The only value, where there is one. The upstream may go by any of several: a second one must not open a new bucket, nor
+/// skip the limit.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Part<'a> {
+    match (values.next(), values.next()) {
+        (None | Some([]), None) => Part::Missing,
+        (Some(value), None) => Part::Value(value.into()),
+        (_, Some(_)) => Part::Ambiguous,
+    }
+}
+
+fn only_decoded<'a>(mut values: impl Iterator<Item = Vec<u8>>) -> Part<'a> {
+    match (values.next(), values.next()) {
+        (None, None) => Part::Missing,
+        (Some(value), None) if value.is_empty() => Part::Missing,
+        (Some(value), None) => Part::Value(value.into()),
+        (_, Some(_)) => Part::Ambiguous,
+    }
+}
+
+/// The values of all cookies of this name.
+fn cookies<'a>(request: &'a Request, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = request.headers().all(b"cookie").flat_map(|field| field.split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
+}
+
+fn is_chosen_by_client(part: &KeyPart) -> bool {
+    match part {
+        KeyPart::ClientAddress | KeyPart::Claim(_) | KeyPart::ClientId => false,
+        KeyPart::Property(path) => path.first().is_some_and(|first| first == "request"),
+        KeyPart::Header(_)
+        | KeyPart::Cookie(_)
+        | KeyPart::Query(_)
+        | KeyPart::PathVariable(_)
+        | KeyPart::Method
+        | KeyPart::Host
+        | KeyPart::Body(_) => true,
+    }
+}
+
+fn check(part: KeyPart) -> Result<KeyPart, String> {
+    let named = |name: &str, what: &str| {
+        if name.is_empty() { Err(format!("expected the name of a {what}, found ``")) } else { Ok(()) }
+    };
+    match &part {
+        KeyPart::ClientAddress | KeyPart::ClientId | KeyPart::Method | KeyPart::Host => {}
+        KeyPart::Claim(name) => named(name, "claim")?,
+        KeyPart::Cookie(name) => named(name, "cookie")?,
+        KeyPart::Query(name) => named(name, "query parameter")?,
+        KeyPart::PathVariable(name) => named(name, "variable")?,
+        KeyPart::Body(name) => named(name, "field")?,
+        KeyPart::Property(path) => check_property(path)?,
+        KeyPart::Header(name) => {
+            // Envoy's codecs give names in lower case.
+            return field_name(name).map(KeyPart::Header);
+        }
+    }
+    Ok(part)
+}
+
+/// Whether it can be the path of an attribute.
+///
+/// # Errors
+/// What was expected.
+pub fn check_property(path: &[String]) -> Result<(), String> {
+    if path.is_empty() || path.iter().any(|name| name.is_empty() || name.contains('\0')) {
+        return Err("expected the names of an attribute's path as in `[connection, requested_server_name]`"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// The name of a header field in lower case, a token (RFC 9110 section 5.6.2). No pseudo-header: `:path` has many
+/// spellings for one resource.
+///
+/// # Errors
+/// What was expected.
+pub fn field_name(name: &str) -> Result<String, String> {
+    let lower = name.to_ascii_lowercase();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if lower.is_empty() || !lower.bytes().all(is_token) {
+        return Err(format!("expected a header field name such as `x-api-key`, found `{lower}`"));
+    }
+    Ok(lower)
 }
 
 #[cfg(test)]
@@ -188,7 +320,8 @@ mod tests {
     ) -> Option<u64> {
         let request = Request::new(fields.iter().copied().collect(), true);
         let address = address.map(|address| address.parse().unwrap());
-        key.hash(&Seed::new([3; 16]), 1, &Facts { request: &request, address, identity })
+        let facts = Facts { request: &request, address, identity, body: None, properties: &[] };
+        key.hash(&Seed::new([3; 16]), 1, &facts, &[])
     }
 
     fn identity(issuer: &str, subject: &str) -> Identity {

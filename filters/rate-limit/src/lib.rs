@@ -1,24 +1,33 @@
-//! Portcullis filter `rate-limit`: token buckets by client address, verified claim or header field, exact across
-//! Envoy's workers and in bounded memory.
+//! Portcullis filter `rate-limit`: token buckets, limits on concurrency and lock-outs by client address, verified claim,
+//! account or header field, exact across Envoy's workers and in bounded memory.
 //!
-//! Guards against floods, brute force and unfair use (OWASP API4:2023). It does *not* verify who a client is
-//! (`jwt-auth` before it does), count across several Envoys, or look into bodies.
+//! Guards against floods, brute force and unfair use (OWASP API4:2023, API6:2023, API2:2023). It does *not* verify who a
+//! client is (`jwt-auth` before it does).
 //!
 //! ```yaml
 //! limits:
 //! - {id: per-client, key: [client_address], requests: 100, per: "1m", burst: 20}
-//! - {id: login, match: {methods: [POST], path: /login}, key: [client_address], requests: 5, per: "1m"}
-//! - {id: per-user, key: [{claim: sub}], missing: skip, requests: 1000, per: "1h"}
+//! - {id: uploads, match: {methods: [PUT]}, key: [{claim: sub}], missing: skip, concurrent: 4}
+//! - {id: login, match: {methods: [POST], path: /login}, key: [{body: user}], failures: {allowed: 5}}
 //! ```
 //!
 //! ```text
-//! request -> policy (which limits) -> key (whose bucket) -> table (read, compare-and-swap) -> set -> rate (GCRA)
+//! request -> policy (which limits) -> key (whose) -> table (read, compare-and-swap) -> set -> meter (rate, concurrency, lockout)
 //! ```
 
+pub mod answer;
+pub mod body;
+pub mod concurrency;
 pub mod config;
+pub mod cost;
 pub mod defaults;
+pub mod exemption;
+pub mod form;
 pub mod hash;
 pub mod key;
+pub mod limit;
+pub mod lockout;
+pub mod meter;
 pub mod plugin;
 pub mod policy;
 pub mod rate;

@@ -8,9 +8,11 @@ use portcullis_core::{ConfigError, Denial, Flow, Request, Response, client, conf
 use portcullis_host::host::{MetricId, MetricKind, Version};
 use portcullis_host::{Ctx, Expected, Filter, Host, HostError, Level, Needs, Plugin, SharedDataError};
 
+use crate::answer::{CONTENDED, LOCKED_OUT, NEAR_LIMIT};
+use crate::body::Body;
 use crate::hash::Seed;
-use crate::key::Facts;
-use crate::policy::{CONTENDED, Decision, Limit, Policy};
+use crate::key::{Facts, Key};
+use crate::policy::{self, Admission, Policy, Selected};
 use crate::table::{PREFIX, Store, TRIES, Unavailable};
 
 /// Reads a configuration.
@@ -24,6 +26,8 @@ pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin
         seed: Cell::default(),
         contended: Cell::default(),
         reset: Cell::default(),
+        near: Cell::default(),
+        locked_out: Cell::default(),
     }))
 }
 
@@ -35,6 +39,10 @@ struct RateLimit {
     contended: Cell<Option<MetricId>>,
     /// Counts shared values that were not ours and were begun anew.
     reset: Cell<Option<MetricId>>,
+    /// Counts requests that left a bucket nearly empty.
+    near: Cell<Option<MetricId>>,
+    /// Counts requests of keys that are locked out.
+    locked_out: Cell<Option<MetricId>>,
 }
 
 impl Plugin for RateLimit {
@@ -47,26 +55,33 @@ impl Plugin for RateLimit {
     }
 
     fn needs(&self) -> Needs {
-        Needs { response_headers: self.policy.changes_responses(), ..Needs::default() }
+        Needs {
+            response_headers: self.policy.changes_responses(),
+            log: self.policy.settles(),
+            ..Needs::default()
+        }
     }
 
     fn start(&self, host: &dyn Host) {
-        for limit in self.policy.limits().iter().filter(|limit| limit.key().is_chosen_by_client()) {
+        for limit in self.policy.limits().filter(|limit| limit.can_be_left()) {
             let id = limit.id();
             let line = format!(
-                "limit `{id}`: its key is header fields alone, so a client has a new bucket for each value it makes up; \
+                "limit `{id}`: its key is only what clients choose, so each value that a client makes up is a new bucket; \
                  add `client_address` unless a filter before this one checks the value"
             );
             host.log(Level::Warn, &line);
         }
-        self.contended.set(host.define_metric(MetricKind::Counter, "portcullis.rate_limit.contended").ok());
-        self.reset.set(host.define_metric(MetricKind::Counter, "portcullis.rate_limit.state_reset").ok());
+        let counter = |name| host.define_metric(MetricKind::Counter, name).ok();
+        self.contended.set(counter("portcullis.rate_limit.contended"));
+        self.reset.set(counter("portcullis.rate_limit.state_reset"));
+        self.near.set(counter("portcullis.rate_limit.near_limit"));
+        self.locked_out.set(counter("portcullis.rate_limit.locked_out"));
         // Not ready yet is not fatal: each request tries again.
         self.seed(&HostStore { host, plugin: self });
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
-        Box::new(RateLimitFilter { plugin: self, fields: None })
+        Box::new(RateLimitFilter { plugin: self, admission: Admission::default() })
     }
 }
 
@@ -79,23 +94,62 @@ impl RateLimit {
         self.seed.get()
     }
 
-    fn decide(&self, limits: &[&Limit], request: &Request, ctx: &mut Ctx<'_>) -> Decision {
-        let store = HostStore { host: ctx.host(), plugin: self };
+    /// Counts a request in the limits that are `selected`.
+    fn decide(
+        &self,
+        selected: &[Selected<'_>],
+        request: &Request,
+        body: Option<&Body>,
+        ctx: &mut Ctx<'_>,
+        admission: &mut Admission,
+    ) -> Result<(), Denial> {
+        let (policy, host) = (&self.policy, ctx.host());
+        let store = HostStore { host, plugin: self };
+        let needs = |need: fn(&Key) -> bool| selected.iter().flat_map(|found| found.limit.keys()).any(need);
         let Some(seed) = self.seed(&store) else {
-            return self.policy.undecided(limits);
+            return policy.undecided(selected, admission);
         };
         let mut address = None;
-        if limits.iter().any(|limit| limit.key().needs_address()) {
+        if needs(Key::needs_address) || policy.exemptions().need_address() {
             // An address that the host can't tell is no reason to skip a limit; only "there is none" may be.
-            let Ok(peer) = ctx.host().property(&["source", "address"]) else {
-                return self.policy.undecided(limits);
+            let Ok(peer) = host.property(&["source", "address"]) else {
+                return policy.undecided(selected, admission);
             };
             let peer = peer.as_deref().and_then(client::parse_peer);
-            address = client::client_address(peer, request.headers(), self.policy.client_address());
+            address = client::client_address(peer, request.headers(), policy.client_address());
         }
-        let identity =
-            if limits.iter().any(|limit| limit.key().needs_identity()) { ctx.identity() } else { None };
-        self.policy.decide(limits, &seed, &Facts { request, address, identity }, &store)
+        let mut properties = policy::properties(selected);
+        for property in &mut properties {
+            let path: Vec<&str> = property.path.iter().map(String::as_str).collect();
+            let Ok(value) = host.property(&path) else {
+                return policy.undecided(selected, admission);
+            };
+            property.value = value;
+        }
+        let needs_identity = needs(Key::needs_identity) || policy.exemptions().need_identity();
+        let identity = if needs_identity { ctx.identity() } else { None };
+        let facts = Facts { request, address, identity, body, properties: &properties };
+        if policy.exemptions().apply(&facts)? {
+            return Ok(());
+        }
+        policy.decide(selected, &seed, &facts, &store, admission)
+    }
+
+    /// Tells of a decision what is not in the answer.
+    fn report(&self, decision: Result<(), Denial>, admission: &mut Admission, ctx: &mut Ctx<'_>) -> Flow {
+        for denial in admission.reports.iter().chain(decision.as_ref().err()) {
+            let counter = match denial.reason {
+                CONTENDED => &self.contended,
+                NEAR_LIMIT => &self.near,
+                LOCKED_OUT => &self.locked_out,
+                _ => continue,
+            };
+            Self::count(ctx.host(), counter);
+        }
+        for report in admission.reports.drain(..) {
+            ctx.report(report);
+        }
+        decision.map_or_else(Flow::from, |()| Flow::Continue)
     }
 
     fn count(host: &dyn Host, metric: &Cell<Option<MetricId>>) {
@@ -108,38 +162,83 @@ impl RateLimit {
 
 struct RateLimitFilter {
     plugin: Rc<RateLimit>,
-    /// What the response is to say about the limits.
-    fields: Option<(String, String)>,
+    admission: Admission,
+}
+
+impl RateLimitFilter {
+    /// Counts the request in the limits that need its body (`body`), or in those that don't.
+    fn decide(&mut self, request: &Request, body: Option<&Body>, ctx: &mut Ctx<'_>) -> Flow {
+        let plugin = Rc::clone(&self.plugin);
+        let mut selected = match plugin.policy.select(request) {
+            Ok(selected) => selected,
+            Err(denial) => return denial.into(),
+        };
+        let comes_later = |found: &Selected<'_>| !request.end_of_stream() && found.limit.needs_body();
+        let mut flow = Flow::Continue;
+        match body {
+            None if selected.iter().any(comes_later) => {
+                selected.retain(|found| !comes_later(found));
+                flow = Flow::NeedBody { limit: plugin.policy.max_body() };
+            }
+            None => {}
+            Some(_) => selected.retain(comes_later),
+        }
+        if selected.is_empty() {
+            return flow;
+        }
+        let decision = plugin.decide(&selected, request, body, ctx, &mut self.admission);
+        match plugin.report(decision, &mut self.admission, ctx) {
+            Flow::Continue => flow,
+            refused => refused,
+        }
+    }
 }
 
 impl Filter for RateLimitFilter {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
-        let limits = match self.plugin.policy.select(request) {
-            Ok(limits) if limits.is_empty() => return Flow::Continue,
-            Ok(limits) => limits,
-            Err(denial) => return denial.into(),
-        };
-        let decision = self.plugin.decide(&limits, request, ctx);
-        self.fields = decision.fields;
-        let contended = |denial: &&Denial| denial.reason == CONTENDED;
-        for _ in decision.reports.iter().chain(&decision.refusal).filter(contended) {
-            RateLimit::count(ctx.host(), &self.plugin.contended);
-        }
-        for report in decision.reports {
-            ctx.report(report);
-        }
-        decision.refusal.map_or(Flow::Continue, Flow::from)
+        self.decide(request, None, ctx)
+    }
+
+    fn on_request_body(&mut self, request: &Request, body: &[u8], ctx: &mut Ctx<'_>) -> Flow {
+        self.decide(request, Some(&Body::read(request, body)), ctx)
     }
 
     fn on_response_headers(&mut self, _request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {
         if response.is_interim() {
             return;
         }
-        // Both are lists (RFC 8941 section 3.1): those of the upstream's own limits stay.
-        if let Some((policy, status)) = self.fields.take() {
-            ctx.append_header("ratelimit-policy", policy);
-            ctx.append_header("ratelimit", status);
+        if let Some(standing) = self.admission.standing.take() {
+            for (name, value) in standing.fields(self.plugin.policy.answers()) {
+                ctx.append_header(name, value);
+            }
         }
+    }
+
+    fn on_log(&mut self, request: Option<&Request>, _response: Option<&Response>, ctx: &mut Ctx<'_>) {
+        if !self.admission.settles() {
+            return;
+        }
+        let host = ctx.host();
+        let status = answered(host, request.is_some_and(Request::is_grpc));
+        self.admission.settle(&HostStore { host, plugin: &self.plugin }, status);
+    }
+}
+
+/// The status of the answer; that of a gRPC answer as the HTTP status it stands for. None if there was none.
+fn answered(host: &dyn Host, is_grpc: bool) -> Option<u16> {
+    // Integers are eight bytes, little-endian.
+    let number = |name| {
+        let bytes = host.property(&["response", name]).ok()??;
+        u16::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let status = number("code")?;
+    match number("grpc_status").filter(|_| is_grpc && status == 200) {
+        Some(5) => Some(404),
+        Some(7) => Some(403),
+        Some(8) => Some(429),
+        Some(16) => Some(401),
+        Some(1..) => Some(500),
+        Some(0) | None => Some(status),
     }
 }
 

@@ -1,80 +1,72 @@
-//! The checked configuration, and the decision: which limits a request has, and whether each has a token for it.
+//! The checked configuration, and the decision: which limits a request has, and whether each has room for it.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::rc::Rc;
 
 use portcullis_core::client::ClientAddressConfig;
 use portcullis_core::routes::{RouteTable, Selector};
 use portcullis_core::verdict::OnError;
-use portcullis_core::{ConfigError, Denial, Mode, Reason, Request};
+use portcullis_core::{ConfigError, Denial, Mode, Request};
 
-use crate::config::{Config, Count, Fields, LimitConfig};
+use crate::answer::{Answers, Objection, Standing};
+use crate::config::{Config, Count, Fields};
 use crate::defaults;
-use crate::hash::{KeyHash, Seed};
-use crate::key::{Facts, Key};
-use crate::rate::Rate;
-use crate::table::{Bucket, Reading, Store, Table, Take, Unavailable};
-
-/// A limit has no token left.
-pub const EXCEEDED: Reason = Reason("rate.exceeded");
-/// Other workers changed a bucket in every try to take a token.
-pub const CONTENDED: Reason = Reason("rate.contended");
-/// The proxy failed: no clock, no shared data, no randomness.
-pub const UNAVAILABLE: Reason = Reason("rate.unavailable");
+use crate::exemption::Exemptions;
+use crate::hash::Seed;
+use crate::key::{Facts, Property, Variables};
+use crate::limit::Limit;
+use crate::meter::{Ending, Meter, Taken};
+use crate::table::{Bucket, Reading, Store, Take, Unavailable};
 
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Policy {
     on_error: OnError,
-    fields: Fields,
+    answers: Answers,
     client_address: ClientAddressConfig,
-    limits: Vec<Limit>,
-    /// Positions in `limits`; none when every limit is for every request, whose path then does not matter.
-    routes: Option<RouteTable<usize>>,
+    max_body: usize,
+    exemptions: Exemptions,
+    limits: Vec<Rc<Limit>>,
+    /// None when every limit is for every request, whose path then does not matter.
+    routes: Option<RouteTable<Rc<Limit>>>,
 }
 
-/// One limit, ready to count.
+/// A limit that applies to a request.
 #[derive(Debug)]
-pub struct Limit {
-    id: String,
-    mode: Mode,
-    key: Key,
-    /// The identity of its state: buckets of a limit with other parameters are other buckets.
-    fingerprint: u64,
-    per: Duration,
-    requests: u32,
-    /// None for a limit that refuses everything.
-    rate: Option<Rate>,
-    table: Table,
+pub struct Selected<'a> {
+    /// The limit.
+    pub limit: &'a Rc<Limit>,
+    /// What its path template found.
+    variables: Vec<(&'a str, String)>,
 }
 
-/// What is to be done with a request.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decision {
-    /// The refusal of the strictest limit; none to let the request pass.
-    pub refusal: Option<Denial>,
-    /// What limits in mode `report` found, and what failed under `on_error: allow`.
+/// What was counted for a request: what it holds, until it has ended or is refused after all.
+#[derive(Debug, Default)]
+pub struct Admission {
+    held: Vec<Held>,
+    /// What limits in mode `report` found, what failed under `on_error: allow`, and what is nearly used up.
     pub reports: Vec<Denial>,
-    /// `RateLimit-Policy` and `RateLimit` for the response, if the configuration asks for them.
-    pub fields: Option<(String, String)>,
+    /// What the response is to say about the limits, if the configuration asks for it.
+    pub standing: Option<Standing>,
 }
 
-/// Why a limit objects to a request; later ones are more severe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Objection {
-    /// No token for as long as this.
-    Exceeded(Duration),
-    Contended,
-    Unavailable,
+/// What one limit has counted.
+#[derive(Debug)]
+struct Held {
+    limit: Rc<Limit>,
+    bucket: Bucket,
+    taken: Taken,
+    /// The hash of what the request tries.
+    tried: u64,
 }
 
-/// A limit that has a token, before it is taken.
+/// A limit that has room, before anything is taken.
 struct Pending<'a, V> {
-    limit: &'a Limit,
-    rate: &'a Rate,
-    bucket: Bucket<'a>,
+    limit: &'a Rc<Limit>,
+    meter: &'a Meter,
+    bucket: Bucket,
+    cost: u32,
+    tried: u64,
     reading: Reading<V>,
 }
 
@@ -91,36 +83,45 @@ impl Policy {
         }
         let slots = slots(config.slots)?;
         let mut ids = BTreeSet::new();
-        let mut selectors = Vec::with_capacity(found);
         let mut limits = Vec::with_capacity(found);
+        let mut routes = RouteTable::new();
+        let mut is_selective = false;
         for (i, mut limit) in config.limits.into_iter().enumerate() {
             let at = format!("limits[{i}]");
             if !ids.insert(limit.id.clone()) {
                 let problem = format!("expected an id of its own, found `{}` twice", limit.id);
                 return Err(ConfigError::new("id", problem).under(&at));
             }
-            selectors.push(limit.selector.take());
-            limits.push(Limit::new(limit, config.client_address, slots).map_err(|error| error.under(&at))?);
+            let matches = std::mem::take(&mut limit.matches).0;
+            let limit = Limit::new(limit, config.client_address, slots).map_err(|error| error.under(&at))?;
+            let limit = Rc::new(limit);
+            is_selective |= !matches.is_empty();
+            add_routes(&mut routes, matches, &limit).map_err(|error| error.under(&at))?;
+            limits.push(limit);
         }
-        let routes = if selectors.iter().all(Option::is_none) {
-            None
-        } else {
-            let rules = selectors.into_iter().map(Option::<Selector>::unwrap_or_default).zip(0..).collect();
-            Some(RouteTable::build(rules).map_err(|error| error.under("limits"))?)
-        };
+        let answers =
+            Answers { status: status(config.status)?, fields: config.headers, legacy: config.legacy_headers };
+        if answers.legacy && answers.fields == Fields::Off {
+            return Err(ConfigError::new("legacy_headers", "expected `false` beside `headers: off`"));
+        }
+        let max_body = config.max_body.get();
+        if max_body == 0 || max_body > defaults::MAX_BODY {
+            return Err(ConfigError::new("max_body", "expected `1B` to `1MiB`"));
+        }
         Ok(Self {
             on_error: config.on_error,
-            fields: config.headers,
+            answers,
             client_address: config.client_address,
+            max_body,
+            exemptions: Exemptions::new(config.exempt).map_err(|error| error.under("exempt"))?,
             limits,
-            routes,
+            routes: is_selective.then_some(routes),
         })
     }
 
     /// All limits.
-    #[must_use]
-    pub fn limits(&self) -> &[Limit] {
-        &self.limits
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.limits.iter().map(Rc::as_ref)
     }
 
     /// What happens when the proxy fails.
@@ -129,10 +130,22 @@ impl Policy {
         self.on_error
     }
 
+    /// How clients are told.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Whether responses of requests that passed are changed.
     #[must_use]
     pub fn changes_responses(&self) -> bool {
-        self.fields == Fields::Always
+        self.answers.fields == Fields::Always
+    }
+
+    /// Whether the end of a request matters.
+    #[must_use]
+    pub fn settles(&self) -> bool {
+        self.limits().filter_map(Limit::meter).any(Meter::settles)
     }
 
     /// How the client's address is found.
@@ -141,229 +154,230 @@ impl Policy {
         &self.client_address
     }
 
-    /// The limits that apply to a request.
+    /// The longest body that is read, in bytes.
+    #[must_use]
+    pub const fn max_body(&self) -> usize {
+        self.max_body
+    }
+
+    /// Which requests no limit applies to.
+    #[must_use]
+    pub const fn exemptions(&self) -> &Exemptions {
+        &self.exemptions
+    }
+
+    /// The limits that apply to a request, each once.
     ///
     /// # Errors
     /// When limits are selected by path and the path has more than one reading.
-    pub fn select(&self, request: &Request) -> Result<Vec<&Limit>, Denial> {
-        let is_on = |limit: &&Limit| limit.mode != Mode::Off;
-        match &self.routes {
-            None => Ok(self.limits.iter().filter(is_on).collect()),
-            Some(routes) => {
-                let matches = routes.all(request)?;
-                Ok(matches.iter().filter_map(|found| self.limits.get(*found.value)).filter(is_on).collect())
+    pub fn select(&self, request: &Request) -> Result<Vec<Selected<'_>>, Denial> {
+        let is_on = |selected: &Selected<'_>| selected.limit.mode() != Mode::Off;
+        let Some(routes) = &self.routes else {
+            let all = self.limits.iter().map(|limit| Selected { limit, variables: Vec::new() });
+            return Ok(all.filter(is_on).collect());
+        };
+        let mut selected: Vec<Selected<'_>> = Vec::new();
+        for found in routes.all(request)? {
+            // The most specific condition of a limit comes first.
+            if !selected.iter().any(|known| Rc::ptr_eq(known.limit, found.value)) {
+                selected.push(Selected { limit: found.value, variables: found.variables });
             }
         }
+        selected.retain(is_on);
+        Ok(selected)
     }
 
-    /// Takes a token of each of `limits`, or of none.
+    /// Counts a request in each of `selected`, or in none, and adds what it then holds to `admission`.
     ///
-    /// First all buckets are read. If an enforcing limit has no token, the request is refused and nothing is
-    /// written. Else the tokens are taken one by one; if meanwhile another worker took the last one of a bucket, what
-    /// was taken from the buckets before goes back.
-    pub fn decide<S: Store>(&self, limits: &[&Limit], seed: &Seed, facts: &Facts<'_>, store: &S) -> Decision {
-        let mut decision = Decision::default();
+    /// First all buckets are read. If an enforcing limit has no room, the request is refused and nothing is
+    /// written. Else it is counted in one after the other; if meanwhile another worker took the last of a bucket, all that
+    /// the request holds goes back.
+    ///
+    /// # Errors
+    /// The refusal of the strictest limit.
+    pub fn decide<S: Store>(
+        &self,
+        selected: &[Selected<'_>],
+        seed: &Seed,
+        facts: &Facts<'_>,
+        store: &S,
+        admission: &mut Admission,
+    ) -> Result<(), Denial> {
         let mut strictest: Option<(Objection, &Limit)> = None;
-        let mut pending = Vec::with_capacity(limits.len());
-        for limit in limits {
-            let Some(hash) = limit.key.hash(seed, limit.fingerprint, facts) else {
+        let mut pending = Vec::with_capacity(selected.len());
+        for Selected { limit, variables } in selected {
+            let Some(bucket) = limit.bucket(seed, facts, variables) else {
                 continue;
             };
-            match limit.look(hash, store) {
+            match look(limit, bucket, seed, facts, variables, store) {
                 Ok(found) => pending.push(found),
                 Err(objection) if self.refuses(limit, objection) => {
                     if strictest.is_none_or(|(most, _)| objection > most) {
-                        strictest = Some((objection, *limit));
+                        strictest = Some((objection, limit));
                     }
                 }
-                Err(objection) => decision.reports.push(self.denial(limit, objection)),
+                Err(objection) => admission.reports.push(self.answers.denial(limit, objection)),
             }
         }
         if let Some((objection, limit)) = strictest {
-            decision.refusal = Some(self.denial(limit, objection));
-            return decision;
+            admission.give_back(store);
+            return Err(self.answers.denial(limit, objection));
         }
         // Enforcing limits first: a report-only one then never has to give back.
-        pending.sort_by_key(|found| found.limit.mode == Mode::Report);
-        let mut taken = Vec::with_capacity(pending.len());
-        for Pending { limit, rate, bucket, reading } in pending {
-            let objection = match bucket.take(store, reading) {
-                Ok(Take::Taken { taken: token, now }) => {
-                    if self.fields == Fields::Always && limit.mode == Mode::Enforce {
-                        let reset = rate.until_full(token.after, now);
-                        limit.describe(&mut decision, rate.remaining(token.after, now), reset);
-                    }
-                    taken.push((bucket, token));
-                    continue;
+        let (enforcing, reporting): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|found| found.limit.mode() != Mode::Report);
+        for found in enforcing.into_iter().chain(reporting) {
+            let limit = Rc::clone(found.limit);
+            if let Err(objection) = self.take(found, store, admission) {
+                let denial = self.answers.denial(&limit, objection);
+                if self.refuses(&limit, objection) {
+                    admission.give_back(store);
+                    return Err(denial);
                 }
-                Ok(Take::Exceeded(wait)) => Objection::Exceeded(wait),
-                Ok(Take::Contended) => Objection::Contended,
-                Err(Unavailable) => Objection::Unavailable,
-            };
-            let denial = self.denial(limit, objection);
-            if self.refuses(limit, objection) {
-                for (bucket, token) in taken.iter().rev() {
-                    bucket.give_back(store, token);
-                }
-                decision.fields = None;
-                decision.refusal = Some(denial);
-                return decision;
+                admission.reports.push(denial);
             }
-            decision.reports.push(denial);
         }
-        decision
+        Ok(())
     }
 
-    /// The decision when nothing can be counted at all.
-    #[must_use]
-    pub fn undecided(&self, limits: &[&Limit]) -> Decision {
-        let mut decision = Decision::default();
-        for limit in limits {
-            let denial = self.denial(limit, Objection::Unavailable);
-            if self.refuses(limit, Objection::Unavailable) {
-                decision.refusal.get_or_insert(denial);
-            } else {
-                decision.reports.push(denial);
+    fn take<S: Store>(
+        &self,
+        found: Pending<'_, S::Version>,
+        store: &S,
+        admission: &mut Admission,
+    ) -> Result<(), Objection> {
+        let Pending { limit, meter, bucket, cost, tried, reading } = found;
+        let (taken, now) = match bucket.take(store, meter, cost, reading) {
+            Ok(Take::Taken { taken, now }) => (taken, now),
+            Ok(Take::Exceeded(wait)) => return Err(Objection::Exceeded(wait)),
+            Ok(Take::Contended) => return Err(Objection::Contended),
+            Err(Unavailable) => return Err(Objection::Unavailable),
+        };
+        admission.held.push(Held { limit: Rc::clone(limit), bucket, taken, tried });
+        if let Meter::Rate(rate) = meter {
+            let remaining = rate.remaining(taken.after, now);
+            if limit.is_near(remaining) {
+                admission.reports.push(self.answers.near(limit));
+            }
+            if self.changes_responses() && limit.mode() == Mode::Enforce {
+                let until_full = rate.until_full(taken.after, now);
+                admission.standing.get_or_insert_default().add(limit, remaining, until_full);
             }
         }
-        decision
+        Ok(())
+    }
+
+    /// What follows when nothing can be counted at all.
+    ///
+    /// # Errors
+    /// The refusal, unless `on_error` allows it.
+    pub fn undecided(&self, selected: &[Selected<'_>], admission: &mut Admission) -> Result<(), Denial> {
+        let mut refusal = None;
+        for Selected { limit, .. } in selected {
+            let denial = self.answers.denial(limit, Objection::Unavailable);
+            if self.refuses(limit, Objection::Unavailable) {
+                refusal.get_or_insert(denial);
+            } else {
+                admission.reports.push(denial);
+            }
+        }
+        refusal.map_or(Ok(()), Err)
     }
 
     fn refuses(&self, limit: &Limit, objection: Objection) -> bool {
-        match limit.mode {
+        match limit.mode() {
             Mode::Enforce => objection != Objection::Unavailable || self.on_error == OnError::Deny,
             Mode::Report | Mode::Off => false,
         }
     }
-
-    fn denial(&self, limit: &Limit, objection: Objection) -> Denial {
-        let denial = match objection {
-            Objection::Exceeded(wait) => {
-                let wait = seconds(wait).max(1);
-                let denial = Denial::new(429, EXCEEDED, "Too Many Requests")
-                    .with_header("retry-after", wait.to_string());
-                if self.fields == Fields::Off {
-                    denial
-                } else {
-                    denial
-                        .with_header("ratelimit-policy", limit.policy_field())
-                        .with_header("ratelimit", limit.status_field(0, wait))
-                }
-            }
-            // Not the client's doing, and over in a moment.
-            Objection::Contended => Denial::unavailable(CONTENDED).with_header("retry-after", "1"),
-            Objection::Unavailable => Denial::unavailable(UNAVAILABLE),
-        };
-        denial.by_rule(limit.id.as_str())
-    }
 }
 
-impl Limit {
-    fn new(
-        config: LimitConfig,
-        client_address: ClientAddressConfig,
-        slots: u32,
-    ) -> Result<Self, ConfigError> {
-        check_id(&config.id)?;
-        let per = config.per.get();
-        if per.is_zero() || per.subsec_nanos() != 0 || per > Rate::MAX_FILL {
-            let problem = format!("expected whole seconds from 1s to 365d, found {}", config.per);
-            return Err(ConfigError::new("per", problem));
+impl Admission {
+    /// Takes back all that the request holds: it does not go on.
+    pub fn give_back<S: Store>(&mut self, store: &S) {
+        self.standing = None;
+        for Held { limit, bucket, taken, .. } in self.held.drain(..).rev() {
+            if let Some(meter) = limit.meter() {
+                bucket.give_back(store, meter, &taken);
+            }
         }
-        let burst = config.burst.unwrap_or(config.requests).0;
-        let rate = match (NonZeroU32::new(config.requests.0), NonZeroU32::new(burst)) {
-            (None, _) if config.burst.is_some() => {
-                return Err(ConfigError::new(
-                    "burst",
-                    "expected none beside `requests: 0`, which refuses everything",
-                ));
-            }
-            (None, _) => None,
-            (Some(_), None) => {
-                return Err(ConfigError::new(
-                    "burst",
-                    format!("expected 1 to {}, found 0", defaults::MAX_COUNT),
-                ));
-            }
-            (Some(requests), Some(burst)) => {
-                let problem = "expected a bucket that is full again within 365d";
-                Some(Rate::new(requests, per, burst).ok_or_else(|| ConfigError::new("burst", problem))?)
-            }
-        };
-        let key = Key::new(config.key, config.missing, client_address).map_err(|error| error.under("key"))?;
-        let mut fingerprint = KeyHash::fixed();
-        fingerprint.part(config.id.as_bytes());
-        fingerprint.number(config.requests.0.into());
-        fingerprint.number(per.as_secs());
-        fingerprint.number(burst.into());
-        key.describe(&mut fingerprint);
-        Ok(Self {
-            table: Table::new(&config.id, slots),
-            id: config.id,
-            mode: config.mode,
-            key,
-            fingerprint: fingerprint.finish(),
-            per,
-            requests: config.requests.0,
-            rate,
-        })
     }
 
-    /// Names it in events and in the `RateLimit` fields.
+    /// Whether something is left to do at its end.
     #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
+    pub fn settles(&self) -> bool {
+        self.held.iter().filter_map(|held| held.limit.meter()).any(Meter::settles)
     }
 
-    /// What has a bucket of its own.
-    #[must_use]
-    pub const fn key(&self) -> &Key {
-        &self.key
-    }
-
-    fn look<S: Store>(&self, hash: u64, store: &S) -> Result<Pending<'_, S::Version>, Objection> {
-        let Some(rate) = &self.rate else {
-            return Err(Objection::Exceeded(self.per));
-        };
-        let bucket = self.table.bucket(hash, rate);
-        let reading = bucket.read(store).map_err(|Unavailable| Objection::Unavailable)?;
-        match reading.wait() {
-            Some(wait) => Err(Objection::Exceeded(wait)),
-            None => Ok(Pending { limit: self, rate, bucket, reading }),
-        }
-    }
-
-    /// Adds this limit to the fields of a response that passed.
-    fn describe(&self, decision: &mut Decision, remaining: u32, reset: Duration) {
-        let (policy, status) = decision.fields.get_or_insert_default();
-        for (list, item) in
-            [(policy, self.policy_field()), (status, self.status_field(remaining, seconds(reset)))]
-        {
-            if !list.is_empty() {
-                list.push_str(", ");
+    /// Notes how the request ended: with an answer of this status, or with none.
+    pub fn settle<S: Store>(&mut self, store: &S, status: Option<u16>) {
+        for Held { limit, bucket, tried, .. } in self.held.drain(..) {
+            if let Some(meter) = limit.meter().filter(|meter| meter.settles()) {
+                let ending: Ending = limit.ending(status, tried);
+                bucket.settle(store, meter, ending);
             }
-            list.push_str(&item);
         }
     }
-
-    /// `"id";q=100;w=60`, an item of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10 section 3).
-    fn policy_field(&self) -> String {
-        format!("\"{}\";q={};w={}", self.id, self.requests, self.per.as_secs())
-    }
-
-    /// `"id";r=0;t=12`, an item of `RateLimit` (section 4 there).
-    fn status_field(&self, remaining: u32, reset: u64) -> String {
-        let mut item = String::with_capacity(self.id.len().saturating_add(24));
-        // Writing into memory does not fail.
-        let _ = write!(item, "\"{}\";r={remaining};t={reset}", self.id);
-        item
-    }
 }
 
-/// Whole seconds, rounded up: a client that comes back then is not too early.
-const fn seconds(span: Duration) -> u64 {
-    span.as_secs().saturating_add(if span.subsec_nanos() == 0 { 0 } else { 1 })
+/// Whether a limit has room for a request.
+fn look<'a, S: Store>(
+    limit: &'a Rc<Limit>,
+    bucket: Bucket,
+    seed: &Seed,
+    facts: &Facts<'_>,
+    variables: &Variables<'_>,
+    store: &S,
+) -> Result<Pending<'a, S::Version>, Objection> {
+    let Some(meter) = limit.meter() else {
+        return Err(Objection::Exceeded(limit.quota().map(|(_, per)| per).unwrap_or_default()));
+    };
+    let cost = limit.cost().of(facts);
+    let reading = bucket.read(store, meter, cost).map_err(|Unavailable| Objection::Unavailable)?;
+    if let Some(wait) = reading.wait() {
+        return Err(Objection::Exceeded(wait));
+    }
+    let tried = limit.tried(seed, facts, variables);
+    Ok(Pending { limit, meter, bucket, cost, tried, reading })
 }
+
+/// The properties that keys and costs of these limits ask for, each once.
+#[must_use]
+pub fn properties(selected: &[Selected<'_>]) -> Vec<Property> {
+    let mut properties: Vec<Property> = Vec::new();
+    let paths = selected.iter().flat_map(|selected| {
+        selected.limit.keys().flat_map(|key| key.properties()).chain(selected.limit.cost().property())
+    });
+    for path in paths {
+        if !properties.iter().any(|known| known.path == path) {
+            properties.push(Property { path: path.to_vec(), value: None });
+        }
+    }
+    properties
+}
+
+fn add_routes(
+    routes: &mut RouteTable<Rc<Limit>>,
+    matches: Vec<Selector>,
+    limit: &Rc<Limit>,
+) -> Result<(), ConfigError> {
+    if matches.is_empty() {
+        return routes.insert(Selector::default(), Rc::clone(limit));
+    }
+    if matches.len() > MAX_MATCHES {
+        let problem = format!("expected at most {MAX_MATCHES} conditions, found {}", matches.len());
+        return Err(ConfigError::new("match", problem));
+    }
+    let is_alone = matches.len() == 1;
+    for (i, selector) in matches.into_iter().enumerate() {
+        let at = if is_alone { "match".to_owned() } else { format!("match[{i}]") };
+        routes.insert(selector, Rc::clone(limit)).map_err(|error| error.under(&at))?;
+    }
+    Ok(())
+}
+
+/// The most conditions of one limit.
+const MAX_MATCHES: usize = 64;
 
 fn slots(count: Count) -> Result<u32, ConfigError> {
     let (min, max) = (defaults::MIN_SLOTS, defaults::MAX_SLOTS);
@@ -373,17 +387,9 @@ fn slots(count: Count) -> Result<u32, ConfigError> {
     Err(ConfigError::new("slots", format!("expected a multiple of 8 from {min} to {max}, found {}", count.0)))
 }
 
-/// An id stands in a string of RFC 8941 section 3.3.3 without escapes, in shared keys and in events.
-fn check_id(id: &str) -> Result<(), ConfigError> {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    if (1..=defaults::MAX_ID).contains(&id.len()) && id.bytes().all(is_safe) {
-        return Ok(());
-    }
-    let max = defaults::MAX_ID;
-    Err(ConfigError::new(
-        "id",
-        format!("expected 1 to {max} letters, digits or any of `-_.:/`, found `{id}`"),
-    ))
+fn status(count: Count) -> Result<u16, ConfigError> {
+    let status = u16::try_from(count.0).ok().filter(|status| (400..600).contains(status));
+    status.ok_or_else(|| ConfigError::new("status", format!("expected 400 to 599, found {}", count.0)))
 }
 
 #[cfg(test)]

@@ -3,45 +3,25 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// When a bucket is full again: its whole state ("theoretical arrival time" in ITU-T I.371).
-///
-/// Later is emptier; an instant that has passed is a full bucket. The fraction counts 1/`requests` of a nanosecond
-/// and is less than `requests` of the [`Rate`] that wrote it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FullAt {
-    /// Nanoseconds since the Unix epoch.
-    pub nanos: u64,
-    /// What is left over, in 1/`requests` of a nanosecond.
-    pub fraction: u32,
-}
-
-impl FullAt {
-    /// A bucket that is full at `nanos` since the epoch.
-    #[must_use]
-    pub const fn at(nanos: u64) -> Self {
-        Self { nanos, fraction: 0 }
-    }
-
-    /// Whole nanoseconds, rounded up: never earlier than the instant itself, whatever its fraction counts.
-    #[must_use]
-    pub const fn nanos_up(self) -> u64 {
-        if self.fraction == 0 { self.nanos } else { self.nanos.saturating_add(1) }
-    }
-}
+use crate::meter::Level;
 
 /// `requests` tokens in every `per`, in a bucket that holds `burst` of them.
 ///
 /// A full bucket admits exactly `burst` requests at once. Within any time t it admits at most
 /// `burst + t * requests / per`.
+///
+/// The instant of a [`Level`] is when the bucket is full again ("theoretical arrival time" in ITU-T I.371): later is
+/// emptier, one that has passed is a full bucket. Its detail is what is left over, in 1/`requests` of a nanosecond, and
+/// is less than `requests` of the rate that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rate {
     requests: NonZeroU32,
     per: Duration,
     burst: NonZeroU32,
-    /// The time of one token.
-    interval: FullAt,
-    /// The time of `burst - 1` tokens: how far ahead of now a bucket may be and still hold one.
-    tolerance: FullAt,
+    /// The time of one token, which most requests cost.
+    token: Level,
+    /// The time of all tokens: how far ahead of now a bucket may be.
+    capacity: Level,
 }
 
 impl Rate {
@@ -51,18 +31,12 @@ impl Rate {
     /// None when a full bucket would take more than [`Rate::MAX_FILL`] to fill.
     #[must_use]
     pub fn new(requests: NonZeroU32, per: Duration, burst: NonZeroU32) -> Option<Self> {
-        let tokens = |count: u32| {
-            let total = u128::from(count).checked_mul(per.as_nanos())?;
-            let nanos = total.checked_div(requests.get().into())?;
-            let fraction = total.checked_rem(requests.get().into())?;
-            Some(FullAt { nanos: u64::try_from(nanos).ok()?, fraction: u32::try_from(fraction).ok()? })
-        };
-        let filled = Duration::from_nanos(tokens(burst.get())?.nanos_up());
-        if filled > Self::MAX_FILL {
+        let capacity = time_of(burst.get(), requests, per)?;
+        if Duration::from_nanos(capacity.until.checked_add(u64::from(capacity.detail > 0))?) > Self::MAX_FILL
+        {
             return None;
         }
-        let tolerance = tokens(burst.get().saturating_sub(1))?;
-        Some(Self { requests, per, burst, interval: tokens(1)?, tolerance })
+        Some(Self { requests, per, burst, token: time_of(1, requests, per)?, capacity })
     }
 
     /// Tokens that are added in every [`Rate::per`].
@@ -83,32 +57,38 @@ impl Rate {
         self.burst
     }
 
-    /// Takes one token at `now`, in nanoseconds since the epoch; the bucket as it is afterwards.
+    /// Takes `cost` tokens at `now`, in nanoseconds since the epoch; the bucket as it is afterwards. A request costs a token
+    /// at least and a full bucket at most: one that could never pass would be told to wait for nothing.
     ///
     /// # Errors
-    /// How long until there is one, rounded up to a nanosecond. The bucket stays as it was.
-    pub fn take(&self, bucket: FullAt, now: u64) -> Result<FullAt, Duration> {
+    /// How long until they are there, rounded up to a nanosecond. The bucket stays as it was.
+    pub fn take(&self, bucket: Level, cost: u32, now: u64) -> Result<Level, Duration> {
         // A full bucket gains nothing by waiting: never more than a burst.
-        let start = bucket.max(FullAt::at(now));
+        let start = bucket.max(Level::at(now));
         // Beyond the year 2553 there is no instant to write down: refuse.
-        let latest = self.add(FullAt::at(now), self.tolerance).ok_or(Self::MAX_FILL)?;
-        if start > latest {
-            let borrowed = u64::from(start.fraction > latest.fraction);
-            let nanos = start.nanos.saturating_sub(latest.nanos).saturating_add(borrowed);
+        let latest = self.add(Level::at(now), self.capacity).ok_or(Self::MAX_FILL)?;
+        let span = match cost {
+            0 | 1 => self.token,
+            cost => time_of(cost.min(self.burst.get()), self.requests, self.per).ok_or(Self::MAX_FILL)?,
+        };
+        let after = self.add(start, span).ok_or(Self::MAX_FILL)?;
+        if after > latest {
+            let borrowed = u64::from(after.detail > latest.detail);
+            let nanos = after.until.saturating_sub(latest.until).saturating_add(borrowed);
             return Err(Duration::from_nanos(nanos));
         }
-        self.add(start, self.interval).ok_or(Self::MAX_FILL)
+        Ok(after)
     }
 
     /// Whole tokens in the bucket at `now`.
     #[must_use]
-    pub fn remaining(&self, bucket: FullAt, now: u64) -> u32 {
-        let scale = |span: FullAt| {
-            u128::from(span.nanos)
+    pub fn remaining(&self, bucket: Level, now: u64) -> u32 {
+        let scale = |span: Level| {
+            u128::from(span.until)
                 .saturating_mul(self.requests.get().into())
-                .saturating_add(span.fraction.into())
+                .saturating_add(span.detail.into())
         };
-        let debt = scale(bucket).saturating_sub(scale(FullAt::at(now)));
+        let debt = scale(bucket).saturating_sub(scale(Level::at(now)));
         let capacity = u128::from(self.burst.get()).saturating_mul(self.per.as_nanos());
         let tokens = capacity.saturating_sub(debt).checked_div(self.per.as_nanos()).unwrap_or(0);
         u32::try_from(tokens).unwrap_or(u32::MAX)
@@ -116,19 +96,28 @@ impl Rate {
 
     /// How long until the bucket is full, rounded up to a nanosecond.
     #[must_use]
-    pub const fn until_full(&self, bucket: FullAt, now: u64) -> Duration {
-        Duration::from_nanos(bucket.nanos_up().saturating_sub(now))
+    pub const fn until_full(&self, bucket: Level, now: u64) -> Duration {
+        let up = if bucket.detail > 0 { 1 } else { 0 };
+        Duration::from_nanos(bucket.until.saturating_add(up).saturating_sub(now))
     }
 
-    fn add(&self, instant: FullAt, span: FullAt) -> Option<FullAt> {
-        let nanos = instant.nanos.checked_add(span.nanos)?;
-        let fraction = instant.fraction.checked_add(span.fraction)?;
+    fn add(&self, instant: Level, span: Level) -> Option<Level> {
+        let until = instant.until.checked_add(span.until)?;
+        let detail = instant.detail.checked_add(span.detail)?;
         // Each of the two is less than a whole nanosecond, so there is one to carry at most.
-        match fraction.checked_sub(self.requests.get()) {
-            Some(fraction) => Some(FullAt { nanos: nanos.checked_add(1)?, fraction }),
-            None => Some(FullAt { nanos, fraction }),
+        match detail.checked_sub(self.requests.get().into()) {
+            Some(detail) => Some(Level { until: until.checked_add(1)?, detail }),
+            None => Some(Level { until, detail }),
         }
     }
+}
+
+/// How long so many tokens take to come.
+fn time_of(tokens: u32, requests: NonZeroU32, per: Duration) -> Option<Level> {
+    let total = u128::from(tokens).checked_mul(per.as_nanos())?;
+    let until = total.checked_div(requests.get().into())?;
+    let detail = total.checked_rem(requests.get().into())?;
+    Some(Level { until: u64::try_from(until).ok()?, detail: u64::try_from(detail).ok()? })
 }
 
 #[cfg(test)]
@@ -147,9 +136,9 @@ mod tests {
     }
 
     /// How many of `attempts` at `now` a bucket admits.
-    fn admitted(rate: &Rate, bucket: &mut FullAt, now: u64, attempts: u32) -> u32 {
+    fn admitted(rate: &Rate, bucket: &mut Level, now: u64, attempts: u32) -> u32 {
         u32::try_from(
-            (0..attempts).filter(|_| rate.take(*bucket, now).map(|after| *bucket = after).is_ok()).count(),
+            (0..attempts).filter(|_| rate.take(*bucket, 1, now).map(|after| *bucket = after).is_ok()).count(),
         )
         .unwrap()
     }
@@ -157,7 +146,7 @@ mod tests {
     #[test]
     fn a_full_bucket_admits_its_burst_and_then_refills_continuously() {
         let rate = rate(3, 1, 5);
-        let mut bucket = FullAt::default();
+        let mut bucket = Level::default();
         assert_eq!(admitted(&rate, &mut bucket, NOW, 10), 5);
         for (name, after, expected) in [
             ("a nanosecond before a third of a second", 333_333_333, 0),
@@ -173,18 +162,18 @@ mod tests {
     #[test]
     fn a_refusal_says_when_the_next_token_is_there() {
         let rate = rate(3, 1, 1);
-        let bucket = rate.take(FullAt::default(), NOW).unwrap();
-        let wait = rate.take(bucket, NOW).unwrap_err();
+        let bucket = rate.take(Level::default(), 1, NOW).unwrap();
+        let wait = rate.take(bucket, 1, NOW).unwrap_err();
         assert_eq!(wait, Duration::from_nanos(333_333_334));
-        assert!(rate.take(bucket, NOW + 333_333_333).is_err());
-        assert!(rate.take(bucket, NOW + 333_333_334).is_ok());
+        assert!(rate.take(bucket, 1, NOW + 333_333_333).is_err());
+        assert!(rate.take(bucket, 1, NOW + 333_333_334).is_ok());
     }
 
     // covers: ENV-RL-06
     #[test]
     fn no_clock_makes_more_than_a_burst() {
         let rate = rate(10, 1, 10);
-        let mut bucket = FullAt::default();
+        let mut bucket = Level::default();
         assert_eq!(admitted(&rate, &mut bucket, NOW, 20), 10);
         for (name, now, expected) in [
             ("a step back of an hour", NOW - 3_600 * SECOND, 0),
@@ -199,7 +188,7 @@ mod tests {
     #[test]
     fn remaining_and_until_full_describe_the_bucket() {
         let rate = rate(3, 1, 5);
-        let mut bucket = FullAt::default();
+        let mut bucket = Level::default();
         assert_eq!((rate.remaining(bucket, NOW), rate.until_full(bucket, NOW)), (5, Duration::ZERO));
         admitted(&rate, &mut bucket, NOW, 4);
         assert_eq!(rate.remaining(bucket, NOW), 1);
@@ -220,11 +209,11 @@ mod tests {
         ] {
             let rate = rate(requests, per_secs, burst);
             for now in [0, 1, NOW, u64::MAX - 1, u64::MAX] {
-                for nanos in [0, 1, NOW, u64::MAX - 1, u64::MAX] {
-                    for fraction in [0, requests - 1, u32::MAX] {
-                        let mut bucket = FullAt { nanos, fraction };
+                for until in [0, 1, NOW, u64::MAX - 1, u64::MAX] {
+                    for detail in [0, u64::from(requests - 1), u64::from(u32::MAX), u64::MAX] {
+                        let mut bucket = Level { until, detail };
                         let given = admitted(&rate, &mut bucket, now, 500);
-                        assert!(given <= burst, "{name}: {given} at {now} of {nanos}, {fraction}");
+                        assert!(given <= burst, "{name}: {given} at {now} of {until}, {detail}");
                         assert!(rate.remaining(bucket, now) <= burst, "{name}");
                         let _ = rate.until_full(bucket, now);
                     }
@@ -255,7 +244,7 @@ mod tests {
             let rate = rate.unwrap();
             let token = u128::from(per) * u128::from(SECOND);
             let full = u128::from(burst) * token;
-            let (mut bucket, mut level, mut now) = (FullAt::default(), full, NOW);
+            let (mut bucket, mut level, mut now) = (Level::default(), full, NOW);
             for (intervals, gap) in gaps {
                 // Gaps around multiples of the interval: where rounding would show.
                 let gap = u64::try_from(token * u128::from(intervals) / u128::from(requests)).unwrap() + gap % 3;
@@ -263,7 +252,7 @@ mod tests {
                 level = full.min(level + u128::from(gap) * u128::from(requests));
                 prop_assert_eq!(u128::from(rate.remaining(bucket, now)), level / token);
                 let expected = level >= token;
-                match rate.take(bucket, now) {
+                match rate.take(bucket, 1, now) {
                     Ok(after) => {
                         prop_assert!(expected);
                         level -= token;
@@ -272,8 +261,8 @@ mod tests {
                     Err(wait) => {
                         prop_assert!(!expected);
                         let nanos = u64::try_from(wait.as_nanos()).unwrap();
-                        prop_assert!(rate.take(bucket, now + nanos).is_ok());
-                        prop_assert!(rate.take(bucket, now + nanos - 1).is_err());
+                        prop_assert!(rate.take(bucket, 1, now + nanos).is_ok());
+                        prop_assert!(rate.take(bucket, 1, now + nanos - 1).is_err());
                     }
                 }
             }
@@ -285,10 +274,10 @@ mod tests {
             gaps in prop::collection::vec(0_u64..500_000_000, 1..300),
         ) {
             let rate = rate(requests, per, burst);
-            let (mut bucket, mut now, mut admitted) = (FullAt::default(), NOW, Vec::new());
+            let (mut bucket, mut now, mut admitted) = (Level::default(), NOW, Vec::new());
             for gap in gaps {
                 now += gap;
-                if let Ok(after) = rate.take(bucket, now) {
+                if let Ok(after) = rate.take(bucket, 1, now) {
                     bucket = after;
                     admitted.push(now);
                 }

@@ -1,52 +1,44 @@
-//! One shared value: a set of buckets, with the rule for which of them makes room.
+//! One shared value: a set of levels, with the rule for which of them makes room.
 //!
-//! The proxy's shared data never shrinks, so a client has no value of its own. Its bucket is one of the
-//! [`WAYS`] entries of the set that the hash of its key selects. When all entries are taken, the one that is
-//! nearest to full makes room. A full bucket is forgotten without a trace. If it is not full, the newcomer takes over
-//! what is left in it, and the set remembers in `floor` how empty it was: whoever has no entry starts from there. So
-//! forgetting a bucket can make its owner's next bucket emptier, never fuller, and a set never admits more than
-//! [`WAYS`] buckets would.
+//! The proxy's shared data never shrinks, so a client has no value of its own. Its level is one of the
+//! [`WAYS`] entries of the set that the hash of its key selects. When all entries are taken, the one that is nearest to
+//! its end makes room. A level whose time is over is forgotten without a trace. If it is not, the newcomer takes over what
+//! is left in it, and the set remembers in `floor` what it was: whoever has no entry starts from there. So forgetting
+//! a level can make its owner's next one stricter, never more lenient, and a set never admits more than [`WAYS`] buckets
+//! would.
 
 use std::time::Duration;
 
-use crate::rate::{FullAt, Rate};
+use crate::meter::{Ending, Level, Meter, Taken};
 
-/// Buckets in one set.
+/// Levels in one set.
 pub const WAYS: usize = 8;
 
 /// Layout version; the first byte of every shared value of this filter.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
-/// A value is little-endian words: [`VERSION`], `written`, `floor`, then for each entry tag, nanoseconds, fraction.
-const WORDS: usize = 3 + 3 * WAYS;
+/// A value is little-endian words: [`VERSION`], `written`, `floor`, then for each entry its tag, and of each level the
+/// instant and the detail.
+const WORDS: usize = 4 + 3 * WAYS;
 
 /// Length of a set's value, in bytes.
 pub const LEN: usize = 8 * WORDS;
 
-/// The bucket of one key. Tag 0 is no key: such an entry is free, and its bucket full.
+/// The level of one key. Tag 0 is no key: such an entry is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
     tag: u64,
-    full_at: FullAt,
+    level: Level,
 }
 
-/// A set of buckets that are read and written together.
+/// A set of levels that are read and written together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     /// The latest clock that any writer saw, in nanoseconds since the epoch.
     written: u64,
-    /// No bucket that was forgotten is full later than this.
-    floor: u64,
+    /// At least as strict as every level that was forgotten before its time was over.
+    floor: Level,
     entries: [Entry; WAYS],
-}
-
-/// A token that was taken: what a [`Set::give_back`] needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// The bucket before; none when the key had no entry.
-    before: Option<FullAt>,
-    /// The bucket after.
-    pub after: FullAt,
 }
 
 impl Set {
@@ -55,19 +47,16 @@ impl Set {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; LEN] = bytes.try_into().ok()?;
         let (words, _) = bytes.as_chunks::<8>();
-        let (&[version, written, floor], words) = words.split_first_chunk::<3>()?;
+        let (&[version, written, until, detail], words) = words.split_first_chunk::<4>()?;
         if u64::from_le_bytes(version) != u64::from(VERSION) {
             return None;
         }
-        let mut set = Self {
-            written: u64::from_le_bytes(written),
-            floor: u64::from_le_bytes(floor),
-            ..Self::default()
-        };
-        for (entry, &[tag, nanos, fraction]) in set.entries.iter_mut().zip(words.as_chunks::<3>().0) {
-            entry.tag = u64::from_le_bytes(tag);
-            entry.full_at.nanos = u64::from_le_bytes(nanos);
-            entry.full_at.fraction = u32::try_from(u64::from_le_bytes(fraction)).ok()?;
+        let level =
+            |until, detail| Level { until: u64::from_le_bytes(until), detail: u64::from_le_bytes(detail) };
+        let mut set =
+            Self { written: u64::from_le_bytes(written), floor: level(until, detail), ..Self::default() };
+        for (entry, &[tag, until, detail]) in set.entries.iter_mut().zip(words.as_chunks::<3>().0) {
+            *entry = Entry { tag: u64::from_le_bytes(tag), level: level(until, detail) };
         }
         Some(set)
     }
@@ -77,70 +66,81 @@ impl Set {
     pub fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         let (words, _) = bytes.as_chunks_mut::<8>();
-        if let Some((header, words)) = words.split_first_chunk_mut::<3>() {
-            *header = [VERSION.into(), self.written, self.floor].map(u64::to_le_bytes);
-            for (words, Entry { tag, full_at }) in words.as_chunks_mut::<3>().0.iter_mut().zip(self.entries) {
-                *words = [tag, full_at.nanos, full_at.fraction.into()].map(u64::to_le_bytes);
+        if let Some((header, words)) = words.split_first_chunk_mut::<4>() {
+            *header =
+                [VERSION.into(), self.written, self.floor.until, self.floor.detail].map(u64::to_le_bytes);
+            for (words, Entry { tag, level }) in words.as_chunks_mut::<3>().0.iter_mut().zip(self.entries) {
+                *words = [tag, level.until, level.detail].map(u64::to_le_bytes);
             }
         }
         bytes
     }
 
-    /// Moves all buckets back by as much as the clock has stepped back since the last write; whether it has.
+    /// Moves all levels back by as much as the clock has stepped back since the last write; whether it has.
     ///
     /// A writer reads the clock after the set, so `now` is before `written` only when the host's clock went
-    /// backwards. Without this a step of an hour would refuse everybody for an hour; and with it no bucket is any
-    /// fuller than it was.
+    /// backwards. Without this a step of an hour would refuse everybody for an hour; and with it no level is any
+    /// more lenient than it was.
     pub fn follow_clock(&mut self, now: u64) -> bool {
         let step = self.written.saturating_sub(now);
         if step == 0 {
             return false;
         }
         self.written = now;
-        self.floor = self.floor.saturating_sub(step);
+        self.floor.until = self.floor.until.saturating_sub(step);
         for entry in &mut self.entries {
-            entry.full_at.nanos = entry.full_at.nanos.saturating_sub(step);
+            entry.level.until = entry.level.until.saturating_sub(step);
         }
         true
     }
 
-    /// Takes one token from the bucket of `tag`, which must not be 0.
+    /// Takes a request of this cost from the level of `tag`, which must not be 0.
     ///
     /// # Errors
-    /// How long until there is one. The set stays as it was.
-    pub fn take(&mut self, tag: u64, rate: &Rate, now: u64) -> Result<Taken, Duration> {
-        let mut floor = self.floor;
+    /// How long until there is room. The set stays as it was.
+    pub fn take(&mut self, tag: u64, meter: &Meter, cost: u32, now: u64) -> Result<Taken, Duration> {
         let known = self.entries.iter().position(|entry| entry.tag == tag);
         let entry = match known {
             Some(index) => self.entries.get_mut(index),
-            // A free entry is full since 1970, so it goes first; then one that is full by now: nothing is lost.
-            None => self.entries.iter_mut().min_by_key(|entry| entry.full_at),
+            // A free entry was over in 1970, so it goes first; then one that is over by now: nothing is lost.
+            None => self.entries.iter_mut().min_by_key(|entry| entry.level.until),
         };
         let Some(entry) = entry else {
-            return Err(rate.per());
+            return Err(Duration::from_secs(1));
         };
-        if known.is_none() {
-            // INVARIANT: the bucket of a key without an entry would be full at `floor` or earlier.
-            floor = floor.max(entry.full_at.nanos_up());
-        }
-        let before = known.map(|_| entry.full_at);
-        let after = rate.take(before.unwrap_or(FullAt::at(floor)), now)?;
-        *entry = Entry { tag, full_at: after };
+        let (before, floor) = match known {
+            Some(_) => (Some(entry.level), self.floor),
+            None => (None, self.floor.as_of(now).joined(meter.floor(entry.level.as_of(now)))),
+        };
+        let after = meter.take(before.unwrap_or(floor), cost, now)?;
+        *entry = Entry { tag, level: after };
         self.floor = floor;
         self.written = now;
         Ok(Taken { before, after })
     }
 
-    /// Puts a token back, if nobody has touched the bucket since; whether it did.
-    ///
-    /// After another request has taken from the bucket, adding a token could make it fuller than it would have been
-    /// (the refill in between may have been lost to a full bucket): then the token stays taken.
-    pub fn give_back(&mut self, tag: u64, taken: &Taken) -> bool {
-        let entry = self.entries.iter_mut().find(|entry| entry.tag == tag && entry.full_at == taken.after);
-        let Some(entry) = entry else {
+    /// Takes back what was taken for a request that did not go on, as far as the meter allows; whether it did.
+    pub fn give_back(&mut self, tag: u64, meter: &Meter, taken: &Taken, now: u64) -> bool {
+        self.change(tag, |level| meter.give_back(level, taken, now))
+    }
+
+    /// Notes how a request ended; whether that changed anything.
+    pub fn settle(&mut self, tag: u64, meter: &Meter, ending: Ending, now: u64) -> bool {
+        if matches!(ending, Ending::Failed(_)) && !self.entries.iter().any(|entry| entry.tag == tag) {
+            // Pushed out meanwhile: the failure makes room for itself as the attempt did.
+            let _ = self.take(tag, meter, 1, now);
+        }
+        self.change(tag, |level| meter.settle(level, ending, now))
+    }
+
+    fn change(&mut self, tag: u64, change: impl FnOnce(Level) -> Option<Level>) -> bool {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.tag == tag) else {
             return false;
         };
-        *entry = taken.before.map_or_else(Entry::default, |full_at| Entry { tag, full_at });
+        let Some(level) = change(entry.level) else {
+            return false;
+        };
+        *entry = if level == Level::default() { Entry::default() } else { Entry { tag, level } };
         true
     }
 }
@@ -154,20 +154,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lockout::Lockout;
+    use crate::rate::Rate;
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1_800_000_000 * SECOND;
 
-    fn rate(requests: u32, per_secs: u64, burst: u32) -> Rate {
+    fn rate(requests: u32, per_secs: u64, burst: u32) -> Meter {
         let count = |n| NonZeroU32::new(n).unwrap();
-        Rate::new(count(requests), Duration::from_secs(per_secs), count(burst)).unwrap()
+        Meter::Rate(Rate::new(count(requests), Duration::from_secs(per_secs), count(burst)).unwrap())
     }
 
     #[test]
     fn a_set_reads_back_what_was_written() {
         let mut set = Set::default();
         for tag in 1..=12 {
-            set.take(tag, &rate(7, 3, 9), NOW + tag).unwrap();
+            set.take(tag, &rate(7, 3, 9), 1, NOW + tag).unwrap();
         }
         let bytes = set.encode();
         assert_eq!(Set::decode(&bytes), Some(set));
@@ -205,7 +207,7 @@ mod tests {
         for bytes in [noise(0xff), noise(1)] {
             let mut set = Set::decode(&bytes).unwrap();
             set.follow_clock(NOW);
-            assert!((0..10).filter(|_| set.take(42, &rate, NOW).is_ok()).count() <= 3);
+            assert!((0..10).filter(|_| set.take(42, &rate, 1, NOW).is_ok()).count() <= 3);
         }
     }
 
@@ -215,34 +217,34 @@ mod tests {
         let mut set = Set::default();
         for tag in 1..=100 {
             // One second apart, so at most one bucket is not full.
-            assert!(set.take(tag, &rate, NOW + tag * SECOND).is_ok());
+            assert!(set.take(tag, &rate, 1, NOW + tag * SECOND).is_ok());
         }
-        assert!(set.floor <= NOW + 93 * SECOND);
-        assert!(set.take(7, &rate, NOW + 200 * SECOND).is_ok());
-        assert!(set.take(7, &rate, NOW + 200 * SECOND).is_ok());
-        assert!(set.take(7, &rate, NOW + 200 * SECOND).is_err());
+        assert!(set.floor.until <= NOW + 93 * SECOND);
+        assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_ok());
+        assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_ok());
+        assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_err());
     }
 
     #[test]
     fn a_forgotten_bucket_is_not_a_new_one() {
         let rate = rate(1, 60, 2);
         let mut set = Set::default();
-        assert!(set.take(1, &rate, NOW).is_ok());
-        assert!(set.take(1, &rate, NOW).is_ok());
+        assert!(set.take(1, &rate, 1, NOW).is_ok());
+        assert!(set.take(1, &rate, 1, NOW).is_ok());
         // A flood of other keys, each of them twice, pushes key 1 out; then it has to wait like before.
         for tag in 2..1_000 {
-            let _ = set.take(tag, &rate, NOW);
-            let _ = set.take(tag, &rate, NOW);
+            let _ = set.take(tag, &rate, 1, NOW);
+            let _ = set.take(tag, &rate, 1, NOW);
         }
-        assert!(set.take(1, &rate, NOW).is_err());
-        assert!(set.take(1, &rate, NOW + 59 * SECOND).is_err());
+        assert!(set.take(1, &rate, 1, NOW).is_err());
+        assert!(set.take(1, &rate, 1, NOW + 59 * SECOND).is_err());
     }
 
     #[test]
     fn unlisted_keys_share_what_a_set_can_count() {
         let rate = rate(1, 60, 3);
         let mut set = Set::default();
-        let admitted = (1..10_000).filter(|tag| set.take(*tag, &rate, NOW).is_ok()).count();
+        let admitted = (1..10_000).filter(|tag| set.take(*tag, &rate, 1, NOW).is_ok()).count();
         assert_eq!(admitted, 3 * WAYS, "eight buckets' worth, not one for each of the keys");
     }
 
@@ -251,16 +253,16 @@ mod tests {
     fn a_step_back_of_the_clock_keeps_every_level() {
         let rate = rate(1, 60, 2);
         let mut set = Set::default();
-        set.take(1, &rate, NOW).unwrap();
-        set.take(1, &rate, NOW).unwrap();
+        set.take(1, &rate, 1, NOW).unwrap();
+        set.take(1, &rate, 1, NOW).unwrap();
         let earlier = NOW - 3_600 * SECOND;
         assert!(set.follow_clock(earlier));
         assert_eq!(
-            set.take(1, &rate, earlier),
+            set.take(1, &rate, 1, earlier),
             Err(Duration::from_secs(60)),
             "neither fuller nor an hour to wait"
         );
-        assert!(set.take(1, &rate, earlier + 60 * SECOND).is_ok());
+        assert!(set.take(1, &rate, 1, earlier + 60 * SECOND).is_ok());
         assert!(!set.follow_clock(earlier + 60 * SECOND));
     }
 
@@ -269,14 +271,49 @@ mod tests {
         let rate = rate(1, 1, 5);
         let mut set = Set::default();
         let empty = set.clone();
-        let first = set.take(1, &rate, NOW).unwrap();
-        assert!(set.give_back(1, &first));
+        let first = set.take(1, &rate, 1, NOW).unwrap();
+        assert!(set.give_back(1, &rate, &first, NOW));
         assert_eq!(set.entries, empty.entries);
-        let first = set.take(1, &rate, NOW).unwrap();
-        let second = set.take(1, &rate, NOW).unwrap();
-        assert!(!set.give_back(1, &first));
-        assert!(set.give_back(1, &second));
-        assert!(!set.give_back(2, &second));
+        let first = set.take(1, &rate, 1, NOW).unwrap();
+        let second = set.take(1, &rate, 1, NOW).unwrap();
+        assert!(!set.give_back(1, &rate, &first, NOW));
+        assert!(set.give_back(1, &rate, &second, NOW));
+        assert!(!set.give_back(2, &rate, &second, NOW));
+    }
+
+    #[test]
+    fn keys_that_are_pushed_out_have_one_attempt_left_and_nobody_else_is_locked_out() {
+        let secs = Duration::from_secs;
+        let allowed = NonZeroU32::new(3).unwrap();
+        let lockout = Meter::Lockout(Lockout::new(allowed, secs(60), secs(600), secs(3600), false));
+        let mut set = Set::default();
+        let fail = |set: &mut Set, tag: u64, now: u64| {
+            let taken = set.take(tag, &lockout, 1, now);
+            taken.map(|_| set.settle(tag, &lockout, Ending::Failed(0), now))
+        };
+        // Nine keys are locked out in a set of eight.
+        for tag in 1..=9 {
+            let failed = (0..9).take_while(|_| fail(&mut set, tag, NOW).is_ok()).count();
+            assert!(failed <= 3);
+        }
+        // The first one was pushed out; it has one attempt, as every unknown key has, and is locked out again.
+        assert!(fail(&mut set, 1, NOW).is_ok());
+        assert!(fail(&mut set, 1, NOW).is_err());
+        assert!(fail(&mut set, 77, NOW).is_ok());
+        // In time everything is forgotten.
+        let later = NOW + 3_601 * SECOND;
+        assert_eq!((0..9).take_while(|_| fail(&mut set, 1, later).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_failure_of_a_key_that_was_pushed_out_meanwhile_is_counted() {
+        let secs = Duration::from_secs;
+        let lockout = Meter::Lockout(Lockout::new(NonZeroU32::MIN, secs(60), secs(600), secs(3600), false));
+        let mut set = Set::default();
+        set.take(1, &lockout, 1, NOW).unwrap();
+        set.entries = Default::default();
+        assert!(set.settle(1, &lockout, Ending::Failed(0), NOW));
+        assert_eq!(set.take(1, &lockout, 1, NOW), Err(secs(60)));
     }
 
     proptest! {
@@ -288,14 +325,14 @@ mod tests {
             steps in prop::collection::vec((1_u64..24, 0_u64..100_000_000, any::<bool>()), 1..400),
         ) {
             let rate = rate(requests, 1, burst);
-            let (mut set, mut own, mut now) = (Set::default(), BTreeMap::<u64, FullAt>::new(), NOW);
+            let (mut set, mut own, mut now) = (Set::default(), BTreeMap::<u64, Level>::new(), NOW);
             for (tag, gap, undo) in steps {
                 now += gap;
                 let bucket = own.entry(tag).or_default();
-                let expected = rate.take(*bucket, now);
-                if let Ok(taken) = set.take(tag, &rate, now) {
+                let expected = rate.take(*bucket, 1, now);
+                if let Ok(taken) = set.take(tag, &rate, 1, now) {
                     prop_assert!(expected.is_ok(), "the set admitted what the key's own bucket refuses");
-                    if !(undo && set.give_back(tag, &taken)) {
+                    if !(undo && set.give_back(tag, &rate, &taken, now)) {
                         *bucket = expected.unwrap();
                     }
                 }
@@ -309,12 +346,12 @@ mod tests {
             steps in prop::collection::vec((1_u64..=8, 0_u64..700_000_000), 1..300),
         ) {
             let rate = rate(3, 1, burst);
-            let (mut set, mut own, mut now) = (Set::default(), BTreeMap::<u64, FullAt>::new(), NOW);
+            let (mut set, mut own, mut now) = (Set::default(), BTreeMap::<u64, Level>::new(), NOW);
             for (tag, gap) in steps {
                 now += gap;
                 let bucket = own.entry(tag).or_default();
-                let expected = rate.take(*bucket, now);
-                let found = set.take(tag, &rate, now);
+                let expected = rate.take(*bucket, 1, now);
+                let found = set.take(tag, &rate, 1, now);
                 prop_assert_eq!(found.map(|taken| taken.after), expected);
                 if let Ok(after) = expected { *bucket = after; }
             }

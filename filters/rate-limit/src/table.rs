@@ -1,12 +1,12 @@
-//! A limit's buckets in the data that all workers share, changed by compare-and-swap.
+//! A limit's levels in the data that all workers share, changed by compare-and-swap.
 //!
 //! A take is one read and one conditional write. Between the two another worker may have written: then the read is
 //! repeated, [`TRIES`] times at most. Nothing is ever written unconditionally, so no take is lost.
 
 use std::time::Duration;
 
-use crate::rate::Rate;
-use crate::set::{Set, Taken, WAYS};
+use crate::meter::{Ending, Meter, Taken};
+use crate::set::{Set, WAYS};
 
 /// How often a take is tried. In each of the tries another worker must have been faster for the next one to be
 /// needed, so somebody always gets on; more tries would only let a hot key burn this worker's time.
@@ -63,13 +63,13 @@ impl Table {
 
     /// The bucket of the key with this hash.
     #[must_use]
-    pub fn bucket<'a>(&self, hash: u64, rate: &'a Rate) -> Bucket<'a> {
+    pub fn bucket(&self, hash: u64) -> Bucket {
         let set = hash.checked_rem(self.sets).unwrap_or(0);
         let mut key = String::with_capacity(self.prefix.len().saturating_add(16));
         key.push_str(&self.prefix);
         push_hex(&mut key, set);
         // 0 stands for a free entry. That two keys share a bucket costs them, not us.
-        Bucket { key, tag: hash.max(1), rate }
+        Bucket { key, tag: hash.max(1) }
     }
 }
 
@@ -87,10 +87,9 @@ fn push_hex(text: &mut String, number: u64) {
 
 /// One key's bucket.
 #[derive(Debug)]
-pub struct Bucket<'a> {
+pub struct Bucket {
     key: String,
     tag: u64,
-    rate: &'a Rate,
 }
 
 /// A bucket as it was read, and what taking a token from it would give.
@@ -114,30 +113,35 @@ impl<V> Reading<V> {
 /// How a take ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    /// A token was taken at `now`.
+    /// There was room at `now`.
     Taken {
         /// What was taken, to give it back.
         taken: Taken,
         /// The clock, in nanoseconds since the epoch.
         now: u64,
     },
-    /// There is none, for as long as this.
+    /// There is no room, for as long as this.
     Exceeded(Duration),
     /// Other workers were faster every time.
     Contended,
 }
 
-impl Bucket<'_> {
-    /// Looks whether a token is there, and takes none.
+impl Bucket {
+    /// Looks whether there is room for a request of this cost, and takes nothing.
     ///
     /// # Errors
     /// When the proxy fails.
-    pub fn read<S: Store>(&self, store: &S) -> Result<Reading<S::Version>, Unavailable> {
+    pub fn read<S: Store>(
+        &self,
+        store: &S,
+        meter: &Meter,
+        cost: u32,
+    ) -> Result<Reading<S::Version>, Unavailable> {
         let (mut set, version) = self.load(store)?;
         // After the set: so no writer's clock is behind the set's, unless the host's clock stepped back.
         let now = store.now()?;
         let stepped_back = set.follow_clock(now);
-        let taken = set.take(self.tag, self.rate, now);
+        let taken = set.take(self.tag, meter, cost, now);
         if stepped_back && taken.is_err() {
             // A refusal writes nothing otherwise. If another worker is faster, it has seen the same clock.
             store.write(&self.key, &set.encode(), version)?;
@@ -145,11 +149,17 @@ impl Bucket<'_> {
         Ok(Reading { set, version, taken, now })
     }
 
-    /// Takes the token that [`Bucket::read`] saw, or what is there meanwhile.
+    /// Takes what [`Bucket::read`] saw, or what is there meanwhile.
     ///
     /// # Errors
     /// When the proxy fails; then nothing was taken.
-    pub fn take<S: Store>(&self, store: &S, mut reading: Reading<S::Version>) -> Result<Take, Unavailable> {
+    pub fn take<S: Store>(
+        &self,
+        store: &S,
+        meter: &Meter,
+        cost: u32,
+        mut reading: Reading<S::Version>,
+    ) -> Result<Take, Unavailable> {
         for _ in 0..TRIES {
             let taken = match reading.taken {
                 Ok(taken) => taken,
@@ -158,19 +168,32 @@ impl Bucket<'_> {
             if store.write(&self.key, &reading.set.encode(), reading.version)? {
                 return Ok(Take::Taken { taken, now: reading.now });
             }
-            reading = self.read(store)?;
+            reading = self.read(store, meter, cost)?;
         }
         Ok(Take::Contended)
     }
 
-    /// Gives a token back as well as it can be done without ever granting one too many: see [`Set::give_back`].
-    pub fn give_back<S: Store>(&self, store: &S, taken: &Taken) {
+    /// Gives back what was taken as well as it can be done without ever granting too much: see [`Meter::give_back`].
+    pub fn give_back<S: Store>(&self, store: &S, meter: &Meter, taken: &Taken) {
+        self.change(store, |set, now| set.give_back(self.tag, meter, taken, now));
+    }
+
+    /// Notes how a request ended. If the proxy fails, or others are faster in each try, a meter counts too much until the
+    /// level is over, never too little for more than this one request.
+    pub fn settle<S: Store>(&self, store: &S, meter: &Meter, ending: Ending) {
+        self.change(store, |set, now| set.settle(self.tag, meter, ending, now));
+    }
+
+    fn change<S: Store>(&self, store: &S, change: impl Fn(&mut Set, u64) -> bool) {
         for _ in 0..TRIES {
             let Ok((mut set, version)) = self.load(store) else {
                 return;
             };
-            if !set.give_back(self.tag, taken) || store.write(&self.key, &set.encode(), version) != Ok(false)
-            {
+            let Ok(now) = store.now() else {
+                return;
+            };
+            set.follow_clock(now);
+            if !change(&mut set, now) || store.write(&self.key, &set.encode(), version) != Ok(false) {
                 return;
             }
         }

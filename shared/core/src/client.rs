@@ -16,6 +16,7 @@ const MAX_HOPS: usize = 31;
 
 /// How to find the client's address. `{}` trusts nobody: the client is the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientAddressConfig {
     /// Proxies between the client and Envoy that append their peer to X-Forwarded-For, 0 to 31. Default: 0.
@@ -26,13 +27,16 @@ pub struct ClientAddressConfig {
     /// one set otherwise Envoy itself makes an entry of X-Forwarded-For the peer (`source.address`): leave this
     /// at 0 then.
     #[serde(deserialize_with = "hops")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 31)))]
     pub trusted_hops: usize,
     /// Bits of an IPv4 address that make one client, 0 to 32. Default: 32.
     #[serde(deserialize_with = "prefix::<_, 32>")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 32)))]
     pub ipv4_prefix: u8,
     /// Bits of an IPv6 address that make one client, 0 to 128. Default: 64, as one subscriber has that many
     /// addresses to rotate through at least (RFC 6177).
     #[serde(deserialize_with = "prefix::<_, 128>")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 128)))]
     pub ipv6_prefix: u8,
 }
 

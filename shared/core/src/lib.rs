@@ -15,6 +15,7 @@ pub mod flow;
 pub mod headers;
 pub mod identity;
 pub mod json;
+pub mod networks;
 pub mod path;
 pub mod redact;
 pub mod request;

@@ -84,6 +84,8 @@ pub struct FakeHost {
     pub logs: RefCell<Vec<String>>,
     /// Metric values by name.
     pub metrics: RefCell<BTreeMap<String, i64>>,
+    /// Names of the metrics in the order of their ids.
+    metric_names: RefCell<Vec<String>>,
     /// Makes the named ABI function fail with the status.
     pub failures: RefCell<BTreeMap<&'static str, u32>>,
     /// How often the stream was closed for want of an answer.
@@ -114,6 +116,15 @@ impl FakeHost {
         match self.failures.borrow().get(call) {
             Some(status) => Err(HostError { call, status: *status }),
             None => Ok(()),
+        }
+    }
+
+    fn with_metric(&self, id: MetricId, change: impl FnOnce(&mut i64)) {
+        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
+        if let Some(name) = self.metric_names.borrow().get(index)
+            && let Some(value) = self.metrics.borrow_mut().get_mut(name)
+        {
+            change(value);
         }
     }
 
@@ -215,27 +226,24 @@ impl Host for FakeHost {
 
     fn define_metric(&self, _kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
         self.check("proxy_define_metric")?;
-        let mut metrics = self.metrics.borrow_mut();
-        metrics.entry(name.to_owned()).or_insert(0);
-        let index = metrics.keys().position(|known| known == name);
-        Ok(MetricId(index.and_then(|index| u32::try_from(index).ok()).unwrap_or(u32::MAX)))
+        self.metrics.borrow_mut().entry(name.to_owned()).or_insert(0);
+        let mut names = self.metric_names.borrow_mut();
+        let index = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len().saturating_sub(1)
+        });
+        Ok(MetricId(u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
     fn increment_metric(&self, id: MetricId, offset: i64) -> Result<(), HostError> {
         self.check("proxy_increment_metric")?;
-        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-        if let Some(value) = self.metrics.borrow_mut().values_mut().nth(index) {
-            *value = value.saturating_add(offset);
-        }
+        self.with_metric(id, |value| *value = value.saturating_add(offset));
         Ok(())
     }
 
     fn record_metric(&self, id: MetricId, value: u64) -> Result<(), HostError> {
         self.check("proxy_record_metric")?;
-        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-        if let Some(metric) = self.metrics.borrow_mut().values_mut().nth(index) {
-            *metric = i64::try_from(value).unwrap_or(i64::MAX);
-        }
+        self.with_metric(id, |metric| *metric = i64::try_from(value).unwrap_or(i64::MAX));
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-use std::time::Duration;
-
 use portcullis_core::{Headers, Identity, config};
 use serde_json::json;
 
 use super::*;
+use crate::answer::{CONCURRENT, EXCEEDED, LOCKED_OUT, NEAR_LIMIT, UNAVAILABLE};
+use crate::body::Body;
 use crate::table::tests::FakeStore;
 
 const SECOND: u64 = 1_000_000_000;
@@ -31,9 +31,36 @@ fn get(path: &str) -> Request {
     request(&[(":method", "GET"), (":path", path), (":authority", "api.test")])
 }
 
+/// What became of a request.
+struct Decision {
+    refusal: Option<Denial>,
+    reports: Vec<Denial>,
+    standing: Option<Standing>,
+}
+
+impl Decision {
+    fn new(result: Result<(), Denial>, admission: Admission) -> Self {
+        Self { refusal: result.err(), reports: admission.reports, standing: admission.standing }
+    }
+}
+
 fn ask(policy: &Policy, store: &FakeStore, request: &Request, address: &str) -> Decision {
-    let facts = Facts { request, address: address.parse().ok(), identity: None };
-    policy.decide(&policy.select(request).unwrap(), &Seed::new([1; 16]), &facts, store)
+    let (result, admission) = admit(policy, store, request, address, None);
+    Decision::new(result, admission)
+}
+
+fn admit(
+    policy: &Policy,
+    store: &FakeStore,
+    request: &Request,
+    address: &str,
+    body: Option<&Body>,
+) -> (Result<(), Denial>, Admission) {
+    let facts = Facts { request, address: address.parse().ok(), identity: None, body, properties: &[] };
+    let mut admission = Admission::default();
+    let selected = policy.select(request).unwrap();
+    let result = policy.decide(&selected, &Seed::new([1; 16]), &facts, store, &mut admission);
+    (result, admission)
 }
 
 /// Reason and rule of the refusal.
@@ -197,11 +224,15 @@ fn limits_by_claim_count_users_and_not_addresses() {
     let ask = |issuer: &str, address: &str| {
         let claims = json!({"sub": "alice"}).as_object().unwrap().clone();
         let identity = Identity { issuer: issuer.to_owned(), claims, ..Identity::default() };
-        let facts = Facts { request: &request, address: address.parse().ok(), identity: Some(&identity) };
-        policy
-            .decide(&policy.select(&request).unwrap(), &Seed::new([1; 16]), &facts, &store)
-            .refusal
-            .is_none()
+        let facts = Facts {
+            request: &request,
+            address: address.parse().ok(),
+            identity: Some(&identity),
+            body: None,
+            properties: &[],
+        };
+        let (selected, mut admission) = (policy.select(&request).unwrap(), Admission::default());
+        policy.decide(&selected, &Seed::new([1; 16]), &facts, &store, &mut admission).is_ok()
     };
     assert!(ask("idp", "192.0.2.1") && ask("idp", "192.0.2.2") && !ask("idp", "192.0.2.3"));
     assert!(ask("other", "192.0.2.1"));
@@ -243,9 +274,14 @@ fn every_limit_is_shown_where_that_is_wanted() {
     );
     let store = FakeStore::at(NOW);
     let decision = ask(&policy, &store, &get("/"), "192.0.2.1");
-    let (policy_field, status) = decision.fields.unwrap();
-    assert_eq!(policy_field, r#""a";q=10;w=10, "b";q=2;w=60"#);
-    assert_eq!(status, r#""a";r=9;t=1, "b";r=1;t=30"#);
+    let fields = decision.standing.unwrap().fields(policy.answers());
+    assert_eq!(
+        fields,
+        [
+            ("ratelimit-policy", r#""a";q=10;w=10, "b";q=2;w=60"#.to_owned()),
+            ("ratelimit", r#""a";r=9;t=1, "b";r=1;t=30"#.to_owned()),
+        ]
+    );
 }
 
 #[test]
@@ -261,9 +297,9 @@ fn a_proxy_that_fails_is_the_operators_choice() {
         let store = FakeStore::at(NOW);
         store.fails.set(true);
         let request = get("/");
-        for decision in
-            [ask(&policy, &store, &request, "192.0.2.1"), policy.undecided(&policy.select(&request).unwrap())]
-        {
+        let mut admission = Admission::default();
+        let undecided = policy.undecided(&policy.select(&request).unwrap(), &mut admission);
+        for decision in [ask(&policy, &store, &request, "192.0.2.1"), Decision::new(undecided, admission)] {
             let found = decision.refusal.iter().chain(&decision.reports).collect::<Vec<_>>();
             assert_eq!(decision.refusal.is_some(), refused, "{on_error} {mode}");
             assert_eq!(found.len(), 1);
@@ -325,8 +361,272 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn waits_are_rounded_up_to_seconds() {
-    for (span, expected) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2)] {
-        assert_eq!(seconds(Duration::from_millis(span)), expected);
+fn a_limit_counts_one_thing() {
+    let limit = |fields: &str| refused(&format!(r#"{{"limits": [{{"id": "a"{fields}}}]}}"#));
+    let one = "limits[0]: expected one of `requests`, `concurrent` and `failures`";
+    for (fields, expected) in [
+        ("", one),
+        (r#", "requests": 1, "per": "1s", "concurrent": 1"#, one),
+        (r#", "concurrent": 1, "failures": {"allowed": 1}"#, one),
+        (r#", "requests": 1"#, "limits[0]: expected a field `per`, found none"),
+        (r#", "concurrent": 0"#, "limits[0].concurrent: expected 1 to 1000000000, found 0"),
+        (r#", "concurrent": 1, "per": "1s""#, "limits[0].per: expected only beside `requests`"),
+        (r#", "concurrent": 1, "cost": {"fixed": 2}"#, "limits[0].cost: expected only beside `requests`"),
+        (
+            r#", "concurrent": 1, "at_most": "2d""#,
+            "limits[0].at_most: expected whole seconds from 1s to 1d, found 2d",
+        ),
+        (
+            r#", "requests": 1, "per": "1s", "at_most": "1s""#,
+            "limits[0].at_most: expected only beside `concurrent`",
+        ),
+        (r#", "requests": 1, "per": "1s", "near": 100"#, "limits[0].near: expected 1 to 99, found 100"),
+        (
+            r#", "requests": 1, "per": "1s", "cost": {"fixed": 0}"#,
+            "limits[0].cost.fixed: expected 1 to 1000000000",
+        ),
+        (r#", "failures": {"allowed": 0}"#, "limits[0].failures.allowed: expected 1 to 1000000, found 0"),
+        (
+            r#", "failures": {"allowed": 17, "distinct": [{"body": "user"}]}"#,
+            "limits[0].failures.allowed: expected 1 to 16, found 17",
+        ),
+        (
+            r#", "failures": {"allowed": 1, "distinct": []}"#,
+            "limits[0].failures.distinct: expected what was tried, found nothing",
+        ),
+        (
+            r#", "failures": {"allowed": 1, "statuses": []}"#,
+            "limits[0].failures.statuses: expected 1 to 16 statuses, found 0",
+        ),
+        (
+            r#", "failures": {"allowed": 1, "statuses": [200]}"#,
+            "limits[0].failures.statuses[0]: expected 400 to 599, found 200",
+        ),
+        (
+            r#", "failures": {"allowed": 1, "forget": "1m"}"#,
+            "limits[0].failures.max_lock: expected whole seconds from 1s to `forget`, found 1h",
+        ),
+        (
+            r#", "failures": {"allowed": 1, "lock": "2h"}"#,
+            "limits[0].failures.lock: expected whole seconds from 1s to `max_lock`, found 2h",
+        ),
+        (
+            r#", "requests": 1, "per": "1s", "match": [{"path": "/a"}, {"path": "b"}]"#,
+            "limits[0].match[1].path: ",
+        ),
+    ] {
+        let found = limit(fields);
+        assert!(found.starts_with(expected), "{found} instead of {expected}");
     }
+    let good = r#""limits": [{"id": "a", "requests": 5, "per": "1m"}]"#;
+    for (fields, expected) in [
+        (r#""status": 200"#, "status: expected 400 to 599, found 200"),
+        (
+            r#""headers": "off", "legacy_headers": true"#,
+            "legacy_headers: expected `false` beside `headers: off`",
+        ),
+        (r#""max_body": "2MiB""#, "max_body: expected `1B` to `1MiB`"),
+        (r#""exempt": [{}]"#, "exempt[0]: expected `match`, `client_address` or `claim`, found none"),
+    ] {
+        assert_eq!(refused(&format!("{{{good}, {fields}}}")), expected);
+    }
+}
+
+// covers: OWASP-API-10
+#[test]
+fn an_expensive_request_takes_more_tokens() {
+    let policy = limits(
+        r#"{"id": "work", "requests": 100, "per": "1h"},
+           {"id": "report", "match": {"path": "/report"}, "requests": 100, "per": "1h", "cost": {"fixed": 50}}"#,
+    );
+    let store = FakeStore::at(NOW);
+    let verdicts: Vec<_> = (0..3)
+        .map(|_| ask(&policy, &store, &get("/report"), "192.0.2.1").refusal.map(|denial| denial.status))
+        .collect();
+    assert_eq!(verdicts, [None, None, Some(429)]);
+}
+
+#[test]
+fn a_request_that_costs_more_than_a_bucket_holds_takes_a_full_one() {
+    let policy = limits(r#"{"id": "a", "requests": 10, "per": "10s", "cost": {"header": "x-items"}}"#);
+    let store = FakeStore::at(NOW);
+    let batch = |items: &str| request(&[(":method", "GET"), (":path", "/"), ("x-items", items)]);
+    assert_eq!(verdict(&ask(&policy, &store, &batch("500"), "192.0.2.1")), None);
+    let refusal = ask(&policy, &store, &batch("3"), "192.0.2.1").refusal.unwrap();
+    assert_eq!(field(&refusal, "retry-after"), Some("3"));
+    store.set_now(NOW + 3 * SECOND);
+    assert_eq!(verdict(&ask(&policy, &store, &batch("3"), "192.0.2.1")), None);
+}
+
+#[test]
+fn as_many_requests_as_may_be_are_under_way_at_one_time() {
+    let policy = limits(r#"{"id": "slow", "concurrent": 2}"#);
+    let store = FakeStore::at(NOW);
+    let begin = || admit(&policy, &store, &get("/"), "192.0.2.1", None);
+    let (first, mut held) = begin();
+    let (second, _) = begin();
+    assert!(first.is_ok() && second.is_ok());
+    let (third, _) = begin();
+    let denial = third.unwrap_err();
+    assert_eq!((denial.status, denial.reason, field(&denial, "ratelimit")), (429, CONCURRENT, None));
+    assert!(held.settles());
+    held.settle(&store, Some(200));
+    assert!(begin().0.is_ok());
+    assert!(begin().0.is_err());
+}
+
+#[test]
+fn what_a_refused_request_held_is_free_again() {
+    let policy = limits(
+        r#"{"id": "slow", "concurrent": 1}, {"id": "tokens", "requests": 2, "per": "1h"},
+           {"id": "account", "key": [{"body": "user"}], "requests": 1, "per": "1h"}"#,
+    );
+    let store = FakeStore::at(NOW);
+    let login = Request::new(
+        [(":method", "POST"), (":path", "/"), ("content-type", "application/json")].into_iter().collect(),
+        false,
+    );
+    let body = Body::read(&login, br#"{"user": "alice"}"#);
+    let (first, mut admission) = admit(&policy, &store, &login, "192.0.2.1", Some(&body));
+    assert!(first.is_ok());
+    admission.settle(&store, Some(200));
+    // In two steps, as with a body that comes later: the head is admitted, the body is not.
+    let mut admission = Admission::default();
+    let selected = policy.select(&login).unwrap();
+    let (by_body, by_head): (Vec<_>, Vec<_>) =
+        selected.into_iter().partition(|found| found.limit.needs_body());
+    let facts = Facts {
+        request: &login,
+        address: "192.0.2.1".parse().ok(),
+        identity: None,
+        body: Some(&body),
+        properties: &[],
+    };
+    let seed = Seed::new([1; 16]);
+    assert!(policy.decide(&by_head, &seed, &facts, &store, &mut admission).is_ok());
+    assert!(policy.decide(&by_body, &seed, &facts, &store, &mut admission).is_err());
+    assert!(!admission.settles());
+    let bob = Body::read(&login, br#"{"user": "bob"}"#);
+    assert!(admit(&policy, &store, &login, "192.0.2.1", Some(&bob)).0.is_ok(), "slot and token went back");
+}
+
+// covers: OWASP-API-05
+#[test]
+fn failed_logins_lock_out_the_account_and_the_address() {
+    let policy = limits(
+        r#"{"id": "account", "match": {"methods": ["POST"], "path": "/login"}, "key": [{"body": "user"}],
+            "failures": {"allowed": 3, "lock": "1m"}},
+           {"id": "address", "match": {"methods": ["POST"], "path": "/login"},
+            "failures": {"allowed": 5, "lock": "10m", "distinct": [{"body": "user"}]}}"#,
+    );
+    let store = FakeStore::at(NOW);
+    let login = Request::new(
+        [
+            (":method", "POST"),
+            (":path", "/login"),
+            (":authority", "api.test"),
+            ("content-type", "application/json"),
+        ]
+        .into_iter()
+        .collect(),
+        false,
+    );
+    let attempt = |user: &str, address: &str, status: u16| {
+        let body = Body::read(&login, format!(r#"{{"user": "{user}"}}"#).as_bytes());
+        let (result, mut admission) = admit(&policy, &store, &login, address, Some(&body));
+        admission.settle(&store, Some(status));
+        result.err().map(|denial| (denial.reason, denial.rule.unwrap()))
+    };
+    // One account from many addresses.
+    for i in 1..=3 {
+        assert_eq!(attempt("alice", &format!("192.0.2.{i}"), 401), None);
+    }
+    assert_eq!(attempt("ALICE ", "192.0.2.9", 401), Some((LOCKED_OUT, "account".to_owned())));
+    assert_eq!(attempt("bob", "192.0.2.9", 200), None, "others are not held off");
+    // One address with many accounts; a password that is mistyped again and again is one of them.
+    for _ in 0..2 {
+        assert_eq!(attempt("carol", "203.0.113.1", 401), None);
+    }
+    let mut tried = 0;
+    while attempt(&format!("user{tried}"), "203.0.113.1", 401).is_none() {
+        tried += 1;
+    }
+    assert!((4..=6).contains(&tried), "{tried} accounts: about five in all");
+    assert_eq!(attempt("dave", "203.0.113.1", 401), Some((LOCKED_OUT, "address".to_owned())));
+    // A success forgets what failed.
+    for status in [401, 401, 200, 401, 401, 200] {
+        assert_eq!(attempt("erin", "198.51.100.1", status), None);
+    }
+    store.set_now(NOW + 60 * SECOND);
+    assert_eq!(attempt("alice", "198.51.100.2", 200), None, "after the lock");
+}
+
+// covers: OWASP-API-12
+#[test]
+fn a_business_flow_is_limited_by_every_key_it_has() {
+    let flow = r#""match": [{"methods": ["POST"], "path": "/cart/checkout"}, {"methods": ["POST"], "path": "/orders"}], "requests": 3, "per": "1d""#;
+    let policy = limits(&format!(
+        r#"{{"id": "purchase-card", "key": [{{"body": "card.number"}}], {flow}}},
+           {{"id": "purchase-device", "key": [{{"header": "x-device"}}], {flow}}}"#
+    ));
+    let store = FakeStore::at(NOW);
+    let buy = |path: &str, card: u32, device: u32| {
+        let request = Request::new(
+            [
+                (":method", "POST"),
+                (":path", path),
+                (":authority", "api.test"),
+                ("content-type", "application/json"),
+                ("x-device", &device.to_string()),
+            ]
+            .into_iter()
+            .collect(),
+            false,
+        );
+        let body = Body::read(&request, format!(r#"{{"card": {{"number": {card}}}}}"#).as_bytes());
+        admit(&policy, &store, &request, "192.0.2.1", Some(&body)).0.err().and_then(|denial| denial.rule)
+    };
+    for (path, device) in [("/cart/checkout", 1), ("/orders", 2), ("/orders", 3)] {
+        assert_eq!(buy(path, 4242, device), None, "the paths of a flow count together");
+    }
+    assert_eq!(buy("/orders", 4242, 4).as_deref(), Some("purchase-card"));
+    for card in 1..=3 {
+        assert_eq!(buy("/orders", card, 9), None);
+    }
+    assert_eq!(buy("/orders", 4, 9).as_deref(), Some("purchase-device"));
+}
+
+#[test]
+fn most_of_a_bucket_used_is_worth_an_event() {
+    let policy = limits(r#"{"id": "a", "requests": 10, "per": "1h", "near": 80}"#);
+    let store = FakeStore::at(NOW);
+    let reports: Vec<_> = (0..10).map(|_| ask(&policy, &store, &get("/"), "192.0.2.1").reports).collect();
+    assert!(reports[..7].iter().all(Vec::is_empty));
+    for report in &reports[7..] {
+        assert_eq!((report.len(), report[0].reason, report[0].rule.as_deref()), (1, NEAR_LIMIT, Some("a")));
+    }
+}
+
+#[test]
+fn older_clients_are_told_in_fields_they_know() {
+    let policy = policy(
+        r#"{"headers": "always", "legacy_headers": true, "status": 503,
+            "limits": [{"id": "a", "requests": 10, "per": "10s"}, {"id": "b", "requests": 2, "per": "1m"}]}"#,
+    );
+    let store = FakeStore::at(NOW);
+    let fields = ask(&policy, &store, &get("/"), "192.0.2.1").standing.unwrap().fields(policy.answers());
+    let legacy: Vec<_> = fields.iter().skip(2).map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(
+        legacy,
+        [("x-ratelimit-limit", "2"), ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "30")],
+        "of the limit with the fewest requests left"
+    );
+    ask(&policy, &store, &get("/"), "192.0.2.1");
+    let denial = ask(&policy, &store, &get("/"), "192.0.2.1").refusal.unwrap();
+    assert_eq!((denial.status, denial.title), (503, "Service Unavailable"));
+    let expected = [Some("2"), Some("0"), Some("30")];
+    assert_eq!(
+        ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"].map(|name| field(&denial, name)),
+        expected
+    );
 }

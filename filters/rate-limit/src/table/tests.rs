@@ -8,14 +8,17 @@ use std::sync::{Condvar, Mutex};
 use proptest::prelude::*;
 
 use super::*;
+use crate::concurrency::Concurrency;
+use crate::lockout::Lockout;
+use crate::rate::Rate;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_800_000_000 * SECOND;
 
 /// A rate for tests.
-pub fn rate(requests: u32, per_secs: u64, burst: u32) -> Rate {
+pub fn rate(requests: u32, per_secs: u64, burst: u32) -> Meter {
     let count = |n| NonZeroU32::new(n).unwrap();
-    Rate::new(count(requests), Duration::from_secs(per_secs), count(burst)).unwrap()
+    Meter::Rate(Rate::new(count(requests), Duration::from_secs(per_secs), count(burst)).unwrap())
 }
 
 /// Shared data as Envoy has it.
@@ -222,7 +225,12 @@ struct Event {
 }
 
 /// Each worker takes from the buckets of its list of keys, giving back where it says so; all takes that count.
-fn run(rate: &Rate, slots: u32, work: &[Vec<(u64, bool)>], schedule: Vec<(u8, u32)>) -> (Vec<Event>, Shared) {
+fn run(
+    rate: &Meter,
+    slots: u32,
+    work: &[Vec<(u64, bool)>],
+    schedule: Vec<(u8, u32)>,
+) -> (Vec<Event>, Shared) {
     let scheduler = Scheduler::new(work.len(), schedule);
     let table = Table::new("test", slots);
     let events = Mutex::new(Vec::new());
@@ -232,11 +240,11 @@ fn run(rate: &Rate, slots: u32, work: &[Vec<(u64, bool)>], schedule: Vec<(u8, u3
             scope.spawn(move || {
                 let store = WorkerStore { scheduler, worker };
                 for (key, undo) in keys {
-                    let bucket = table.bucket(*key, rate);
-                    let reading = bucket.read(&store).unwrap();
-                    let take = bucket.take(&store, reading).unwrap();
+                    let bucket = table.bucket(*key);
+                    let reading = bucket.read(&store, rate, 1).unwrap();
+                    let take = bucket.take(&store, rate, 1, reading).unwrap();
                     match take {
-                        Take::Taken { taken, .. } if *undo => bucket.give_back(&store, &taken),
+                        Take::Taken { taken, .. } if *undo => bucket.give_back(&store, rate, &taken),
                         _ => events.lock().unwrap().push(Event { worker, key: *key, take }),
                     }
                 }
@@ -319,15 +327,80 @@ proptest! {
         prop_assert!(events.is_empty());
         let set = Set::decode(&shared.values.values().next().unwrap().0).unwrap();
         for key in 1..9 {
-            prop_assert!(set.clone().take(key, &rate, NOW).is_ok());
+            prop_assert!(set.clone().take(key, &rate, 1, NOW).is_ok());
         }
     }
 }
 
-fn take(store: &FakeStore, table: &Table, key: u64, rate: &Rate) -> Take {
-    let bucket = table.bucket(key, rate);
-    let reading = bucket.read(store).unwrap();
-    bucket.take(store, reading).unwrap()
+/// Each worker takes, and settles later in its own work; how many were under way or had failed at each moment.
+#[cfg(not(target_os = "wasi"))]
+fn run_and_settle(meter: &Meter, endings: &[Vec<Ending>], schedule: Vec<(u8, u32)>) -> (usize, usize) {
+    let scheduler = Scheduler::new(endings.len(), schedule);
+    let table = Table::new("test", 8);
+    // (under way, the most that ever were, failed)
+    let counts = Mutex::new((0_usize, 0_usize, 0_usize));
+    std::thread::scope(|scope| {
+        for (worker, endings) in endings.iter().enumerate() {
+            let (scheduler, table, counts) = (&scheduler, &table, &counts);
+            scope.spawn(move || {
+                let store = WorkerStore { scheduler, worker };
+                let bucket = table.bucket(1);
+                for ending in endings {
+                    let reading = bucket.read(&store, meter, 1).unwrap();
+                    if !matches!(bucket.take(&store, meter, 1, reading).unwrap(), Take::Taken { .. }) {
+                        continue;
+                    }
+                    {
+                        let mut counts = counts.lock().unwrap();
+                        counts.0 += 1;
+                        counts.1 = counts.1.max(counts.0);
+                        counts.2 += usize::from(matches!(ending, Ending::Failed(_)));
+                    }
+                    // Counted as over before the table knows: never more than the table says.
+                    counts.lock().unwrap().0 -= 1;
+                    bucket.settle(&store, meter, *ending);
+                }
+                scheduler.done(worker);
+            });
+        }
+    });
+    let (_, most, failed) = counts.into_inner().unwrap();
+    (most, failed)
+}
+
+#[cfg(not(target_os = "wasi"))]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// However workers interleave, no more requests are under way than may be.
+    #[test]
+    fn workers_never_have_more_under_way_than_the_limit(
+        schedule in schedule(0), requests in prop::collection::vec(1_usize..12, 1..5), limit in 1_u32..4,
+    ) {
+        let meter = Meter::Concurrency(Concurrency::new(NonZeroU32::new(limit).unwrap(), Duration::from_secs(60)));
+        let endings: Vec<_> = requests.into_iter().map(|count| vec![Ending::Over; count]).collect();
+        let (most, _) = run_and_settle(&meter, &endings, schedule);
+        prop_assert!(most <= limit as usize);
+    }
+
+    /// However workers interleave, no more attempts fail than are allowed while the clock stands still.
+    #[test]
+    fn workers_never_let_more_attempts_fail_than_are_allowed(
+        schedule in schedule(0), attempts in prop::collection::vec(1_usize..12, 1..5), allowed in 1_u32..6,
+    ) {
+        let secs = Duration::from_secs;
+        let allowed_count = NonZeroU32::new(allowed).unwrap();
+        let meter = Meter::Lockout(Lockout::new(allowed_count, secs(60), secs(600), secs(3600), false));
+        let endings: Vec<_> = attempts.into_iter().map(|count| vec![Ending::Failed(1); count]).collect();
+        let (_, failed) = run_and_settle(&meter, &endings, schedule);
+        prop_assert!(failed <= allowed as usize);
+    }
+}
+
+fn take(store: &FakeStore, table: &Table, key: u64, rate: &Meter) -> Take {
+    let bucket = table.bucket(key);
+    let reading = bucket.read(store, rate, 1).unwrap();
+    bucket.take(store, rate, 1, reading).unwrap()
 }
 
 // covers: HOST-SHR-03
@@ -423,5 +496,5 @@ fn keys_are_short_and_hexadecimal() {
         push_hex(&mut text, number);
         assert_eq!(text, expected);
     }
-    assert_eq!(Table::new("login", 16_384).bucket(2_049, &rate(1, 1, 1)).key, "portcullis.rl.login.1");
+    assert_eq!(Table::new("login", 16_384).bucket(2_049).key, "portcullis.rl.login.1");
 }

@@ -66,25 +66,36 @@ enum Step<'t, 'p> {
     Try(&'t [usize]),
 }
 
+impl<T> Default for RouteTable<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> RouteTable<T> {
+    /// A table without rules.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { entries: Vec::new(), nodes: vec![Node::default()], anywhere: Vec::new(), names_hosts: false }
+    }
+
     /// Checks and compiles selectors with what they stand for, in the order of the operator's list.
     ///
     /// # Errors
     /// [`ConfigError`] with a path such as `[3].match.path`, for the caller to put the list's name before.
     pub fn build(rules: Vec<(Selector, T)>) -> Result<Self, ConfigError> {
-        let mut table = Self {
-            entries: Vec::with_capacity(rules.len()),
-            nodes: vec![Node::default()],
-            anywhere: Vec::new(),
-            names_hosts: false,
-        };
+        let mut table = Self::new();
         for (i, (selector, value)) in rules.into_iter().enumerate() {
             table.insert(selector, value).map_err(|error| error.under(&format!("[{i}].match")))?;
         }
         Ok(table)
     }
 
-    fn insert(&mut self, selector: Selector, value: T) -> Result<(), ConfigError> {
+    /// Adds a selector behind those that are there, with what it stands for.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with a path within the selector, as in `hosts[1]`.
+    pub fn insert(&mut self, selector: Selector, value: T) -> Result<(), ConfigError> {
         let conditions = Conditions::new(&selector)?;
         let template = selector.path.as_deref().map(Template::parse).transpose();
         let template = template.map_err(|problem| ConfigError::new("path", problem))?;

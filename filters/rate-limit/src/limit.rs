@@ -1,0 +1,320 @@
+//! One limit, ready to count.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use portcullis_core::ConfigError;
+use portcullis_core::client::ClientAddressConfig;
+use portcullis_core::config::TimeSpan;
+use portcullis_core::verdict::Mode;
+
+use crate::concurrency::Concurrency;
+use crate::config::{Count, FailuresConfig, LimitConfig, Missing};
+use crate::cost::CostRule;
+use crate::defaults;
+use crate::hash::{KeyHash, Seed};
+use crate::key::{Facts, Key, Variables};
+use crate::lockout::{Lockout, MAX_DISTINCT};
+use crate::meter::{Ending, Meter};
+use crate::rate::Rate;
+use crate::table::{Bucket, Table};
+
+/// One limit.
+#[derive(Debug)]
+pub struct Limit {
+    id: String,
+    mode: Mode,
+    key: Key,
+    cost: CostRule,
+    /// The share of the bucket in percent that must be used to report it.
+    near: Option<u32>,
+    /// None for a limit that refuses everything.
+    meter: Option<Meter>,
+    /// Tokens in a period, where tokens are counted.
+    quota: Option<(u32, Duration)>,
+    /// What a lock-out counts, and how it tells attempts apart.
+    failures: Option<Failures>,
+    /// The identity of its state: what a limit with other parameters has counted is something else.
+    fingerprint: u64,
+    table: Table,
+}
+
+/// Which answers are failures.
+#[derive(Debug)]
+struct Failures {
+    statuses: Vec<u16>,
+    reset_on_success: bool,
+    distinct: Option<Key>,
+}
+
+/// The most statuses of one limit.
+const MAX_STATUSES: usize = 16;
+
+/// The longest that failures are remembered.
+const MAX_FORGET: Duration = Duration::from_secs(30 * 86_400);
+
+impl Limit {
+    /// Checks a limit.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the path of the first mistake.
+    pub fn new(
+        config: LimitConfig,
+        client_address: ClientAddressConfig,
+        slots: u32,
+    ) -> Result<Self, ConfigError> {
+        check_id(&config.id)?;
+        let mut fingerprint = KeyHash::fixed();
+        fingerprint.part(config.id.as_bytes());
+        let parts = config.key.clone().unwrap_or_else(defaults::key);
+        let key = Key::new(parts, config.missing, client_address).map_err(|error| error.under("key"))?;
+        let mut failures = None;
+        let (meter, quota) = match (config.requests, config.concurrent, &config.failures) {
+            (Some(requests), None, None) => {
+                let (rate, per) = rate(&config, requests, &mut fingerprint)?;
+                (rate.map(Meter::Rate), Some((requests.0, per)))
+            }
+            (None, Some(limit), None) => (Some(Meter::Concurrency(concurrency(&config, limit)?)), None),
+            (None, None, Some(config)) => {
+                let (lockout, checked) = lockout(config, client_address, &mut fingerprint)
+                    .map_err(|error| error.under("failures"))?;
+                failures = Some(checked);
+                (Some(Meter::Lockout(lockout)), None)
+            }
+            _ => {
+                let problem = "expected one of `requests`, `concurrent` and `failures`";
+                return Err(ConfigError::new("", problem));
+            }
+        };
+        check_company(&config)?;
+        key.describe(&mut fingerprint);
+        Ok(Self {
+            table: Table::new(&config.id, slots),
+            mode: config.mode,
+            key,
+            cost: CostRule::new(config.cost).map_err(|error| error.under("cost"))?,
+            near: near(config.near)?,
+            meter,
+            quota,
+            failures,
+            fingerprint: fingerprint.finish(),
+            id: config.id,
+        })
+    }
+
+    /// Names it in events and in the `RateLimit` fields.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether it refuses, reports, or does nothing.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The rule; none for a limit that refuses everything.
+    #[must_use]
+    pub const fn meter(&self) -> Option<&Meter> {
+        self.meter.as_ref()
+    }
+
+    /// Tokens in a period, where tokens are counted.
+    #[must_use]
+    pub const fn quota(&self) -> Option<(u32, Duration)> {
+        self.quota
+    }
+
+    /// What a request costs.
+    #[must_use]
+    pub const fn cost(&self) -> &CostRule {
+        &self.cost
+    }
+
+    /// All keys that it makes of a request.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        let distinct = self.failures.as_ref().and_then(|failures| failures.distinct.as_ref());
+        std::iter::once(&self.key).chain(distinct)
+    }
+
+    /// Whether the body is part of a key.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        self.keys().any(Key::needs_body)
+    }
+
+    /// Whether a client can leave it by making up another key for each request. A lock-out is meant to go by the account,
+    /// which whoever tries names.
+    #[must_use]
+    pub fn can_be_left(&self) -> bool {
+        self.failures.is_none() && self.key.is_chosen_by_client()
+    }
+
+    /// What counts a request; none if the limit does not apply because a part of the key is missing.
+    #[must_use]
+    pub fn bucket(&self, seed: &Seed, facts: &Facts<'_>, variables: &Variables<'_>) -> Option<Bucket> {
+        self.key.hash(seed, self.fingerprint, facts, variables).map(|hash| self.table.bucket(hash))
+    }
+
+    /// The hash of what a request tries.
+    #[must_use]
+    pub fn tried(&self, seed: &Seed, facts: &Facts<'_>, variables: &Variables<'_>) -> u64 {
+        let distinct = self.failures.as_ref().and_then(|failures| failures.distinct.as_ref());
+        distinct.and_then(|key| key.hash(seed, self.fingerprint, facts, variables)).unwrap_or(0)
+    }
+
+    /// What an answer with this status says; none for a request that was never answered.
+    #[must_use]
+    pub fn ending(&self, status: Option<u16>, tried: u64) -> Ending {
+        match (status, &self.failures) {
+            (Some(status), Some(failures)) if failures.statuses.contains(&status) => Ending::Failed(tried),
+            (Some(200..400), Some(failures)) if failures.reset_on_success => Ending::Succeeded,
+            _ => Ending::Over,
+        }
+    }
+
+    /// Whether so many tokens left are worth an event.
+    #[must_use]
+    pub fn is_near(&self, remaining: u32) -> bool {
+        let (Some(near), Some(Meter::Rate(rate))) = (self.near, &self.meter) else {
+            return false;
+        };
+        let burst = u64::from(rate.burst().get());
+        let used = burst.saturating_sub(remaining.into());
+        used.saturating_mul(100) >= burst.saturating_mul(near.into())
+    }
+}
+
+/// Tokens that refill, and their period; none for a limit that refuses everything.
+fn rate(
+    config: &LimitConfig,
+    requests: Count,
+    fingerprint: &mut KeyHash,
+) -> Result<(Option<Rate>, Duration), ConfigError> {
+    let span = config.per.ok_or_else(|| ConfigError::new("", "expected a field `per`, found none"))?;
+    let per = whole_seconds("per", span, Rate::MAX_FILL, "365d")?;
+    let burst = config.burst.unwrap_or(requests).0;
+    fingerprint.number(requests.0.into());
+    fingerprint.number(per.as_secs());
+    fingerprint.number(burst.into());
+    let at_burst = |problem: String| ConfigError::new("burst", problem);
+    let rate = match (NonZeroU32::new(requests.0), NonZeroU32::new(burst)) {
+        (None, _) if config.burst.is_some() => {
+            return Err(at_burst("expected none beside `requests: 0`, which refuses everything".to_owned()));
+        }
+        (None, _) => None,
+        (Some(_), None) => return Err(at_burst(format!("expected 1 to {}, found 0", defaults::MAX_COUNT))),
+        (Some(requests), Some(burst)) => {
+            let problem = || at_burst("expected a bucket that is full again within 365d".to_owned());
+            Some(Rate::new(requests, per, burst).ok_or_else(problem)?)
+        }
+    };
+    Ok((rate, per))
+}
+
+fn concurrency(config: &LimitConfig, limit: Count) -> Result<Concurrency, ConfigError> {
+    let limit = positive("concurrent", limit, defaults::MAX_COUNT)?;
+    let day = Duration::from_secs(86_400);
+    let at_most = config.at_most.unwrap_or(TimeSpan::new(defaults::AT_MOST));
+    Ok(Concurrency::new(limit, whole_seconds("at_most", at_most, day, "1d")?))
+}
+
+fn lockout(
+    config: &FailuresConfig,
+    client_address: ClientAddressConfig,
+    fingerprint: &mut KeyHash,
+) -> Result<(Lockout, Failures), ConfigError> {
+    let most = if config.distinct.is_some() { MAX_DISTINCT } else { 1_000_000 };
+    let allowed = positive("allowed", config.allowed, most)?;
+    let forget = whole_seconds("forget", config.forget, MAX_FORGET, "30d")?;
+    let max_lock = whole_seconds("max_lock", config.max_lock, forget, "`forget`")?;
+    let lock = whole_seconds("lock", config.lock, max_lock, "`max_lock`")?;
+    let found = config.statuses.len();
+    if found == 0 || found > MAX_STATUSES {
+        let problem = format!("expected 1 to {MAX_STATUSES} statuses, found {found}");
+        return Err(ConfigError::new("statuses", problem));
+    }
+    let statuses = config.statuses.iter().enumerate().map(|(i, status)| {
+        let is_failure = u16::try_from(status.0).ok().filter(|status| (400..600).contains(status));
+        is_failure.ok_or_else(|| {
+            ConfigError::new(format!("statuses[{i}]"), format!("expected 400 to 599, found {}", status.0))
+        })
+    });
+    let statuses = statuses.collect::<Result<_, _>>()?;
+    let distinct = config.distinct.clone().map(|parts| {
+        if parts.is_empty() {
+            return Err(ConfigError::new("distinct", "expected what was tried, found nothing"));
+        }
+        Key::new(parts, Missing::LimitTogether, client_address).map_err(|error| error.under("distinct"))
+    });
+    let distinct = distinct.transpose()?;
+    fingerprint.number(allowed.get().into());
+    [lock, max_lock, forget].into_iter().for_each(|span| fingerprint.number(span.as_secs()));
+    if let Some(distinct) = &distinct {
+        distinct.describe(fingerprint);
+    }
+    Ok((
+        Lockout::new(allowed, lock, max_lock, forget, distinct.is_some()),
+        Failures { statuses, reset_on_success: config.reset_on_success, distinct },
+    ))
+}
+
+/// What goes with one kind of limit only.
+fn check_company(config: &LimitConfig) -> Result<(), ConfigError> {
+    let counts_tokens = config.requests.is_some();
+    for (member, is_there, fits, company) in [
+        ("per", config.per.is_some(), counts_tokens, "requests"),
+        ("burst", config.burst.is_some(), counts_tokens, "requests"),
+        ("cost", config.cost.is_some(), counts_tokens, "requests"),
+        ("near", config.near.is_some(), counts_tokens, "requests"),
+        ("at_most", config.at_most.is_some(), config.concurrent.is_some(), "concurrent"),
+    ] {
+        if is_there && !fits {
+            return Err(ConfigError::new(member, format!("expected only beside `{company}`")));
+        }
+    }
+    Ok(())
+}
+
+fn near(config: Option<Count>) -> Result<Option<u32>, ConfigError> {
+    match config {
+        Some(Count(percent)) if !(1..100).contains(&percent) => {
+            Err(ConfigError::new("near", format!("expected 1 to 99, found {percent}")))
+        }
+        near => Ok(near.map(|Count(percent)| percent)),
+    }
+}
+
+fn positive(member: &str, count: Count, most: u32) -> Result<NonZeroU32, ConfigError> {
+    NonZeroU32::new(count.0)
+        .filter(|count| count.get() <= most)
+        .ok_or_else(|| ConfigError::new(member, format!("expected 1 to {most}, found {}", count.0)))
+}
+
+fn whole_seconds(
+    member: &str,
+    span: TimeSpan,
+    most: Duration,
+    most_text: &str,
+) -> Result<Duration, ConfigError> {
+    let duration = span.get();
+    if duration.is_zero() || duration.subsec_nanos() != 0 || duration > most {
+        let problem = format!("expected whole seconds from 1s to {most_text}, found {span}");
+        return Err(ConfigError::new(member, problem));
+    }
+    Ok(duration)
+}
+
+/// An id stands in a string of RFC 8941 section 3.3.3 without escapes, in shared keys and in events.
+fn check_id(id: &str) -> Result<(), ConfigError> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
+    if (1..=defaults::MAX_ID).contains(&id.len()) && id.bytes().all(is_safe) {
+        return Ok(());
+    }
+    let max = defaults::MAX_ID;
+    Err(ConfigError::new(
+        "id",
+        format!("expected 1 to {max} letters, digits or any of `-_.:/`, found `{id}`"),
+    ))
+}
