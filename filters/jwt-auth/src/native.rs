@@ -102,11 +102,9 @@ impl<F: Fn(&[u8]) -> Option<Vec<u8>>> NativeVerifier<F> {
         };
         let fields = [hash, key.spki(), signature, message];
         let len = fields.iter().map(|field| field.len().saturating_add(6)).fold(0, usize::saturating_add);
-        let mut argument = Vec::with_capacity(len);
-        for (number, field) in (1_u8..).zip(fields) {
-            push_field(&mut argument, number, field);
-        }
-        Some((self.call)(&argument)? == VALID)
+        let empty = Message::with_capacity(len);
+        let argument = (1..).zip(fields).fold(empty, |message, (number, field)| message.bytes(number, field));
+        Some((self.call)(argument.as_ref())? == VALID)
     }
 }
 
@@ -121,18 +119,6 @@ impl<F: Fn(&[u8]) -> Option<Vec<u8>>> SignatureVerifier for NativeVerifier<F> {
         let asked = if native { self.ask(key, message, signature) } else { None };
         asked.unwrap_or_else(|| SoftwareVerifier.is_valid(key, message, signature))
     }
-}
-
-/// A length-delimited field: its tag (number, wire type 2), its length as a varint, its bytes.
-fn push_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push((number << 3) | 2);
-    let mut len = bytes.len();
-    while len >= 0x80 {
-        out.push(len.to_le_bytes().first().copied().unwrap_or_default() | 0x80);
-        len >>= 7;
-    }
-    out.push(len.to_le_bytes().first().copied().unwrap_or_default());
-    out.extend_from_slice(bytes);
 }
 
 /// What the function does, by a verifier in software; for tests.

@@ -19,6 +19,8 @@ pub const LOCKED_OUT: Reason = Reason("rate.locked_out");
 pub const CONTENDED: Reason = Reason("rate.contended");
 /// The proxy failed: no clock, no shared data, no randomness.
 pub const UNAVAILABLE: Reason = Reason("rate.unavailable");
+/// The rate-limit service does not answer.
+pub const SERVICE_UNAVAILABLE: Reason = Reason("rate.service_unavailable");
 /// Most of a bucket is used; a report, never a refusal.
 pub const NEAR_LIMIT: Reason = Reason("rate.near_limit");
 
@@ -29,6 +31,8 @@ pub enum Objection {
     Exceeded(Duration),
     /// Others were faster in every try.
     Contended,
+    /// The rate-limit service does not answer.
+    ServiceUnavailable,
     /// Nothing can be counted.
     Unavailable,
 }
@@ -66,6 +70,9 @@ impl Answers {
             Objection::Exceeded(wait) => self.exceeded(limit, seconds(wait).max(1)),
             // Not the client's doing, and over in a moment.
             Objection::Contended => Denial::unavailable(CONTENDED).with_header("retry-after", "1"),
+            Objection::ServiceUnavailable => {
+                Denial::unavailable(SERVICE_UNAVAILABLE).with_header("retry-after", "1")
+            }
             Objection::Unavailable => Denial::unavailable(UNAVAILABLE),
         };
         denial.by_rule(limit.id())
@@ -79,7 +86,7 @@ impl Answers {
 
     fn exceeded(&self, limit: &Limit, wait: u64) -> Denial {
         let reason = match limit.meter() {
-            Some(Meter::Rate(_)) | None => EXCEEDED,
+            Some(Meter::Rate(_) | Meter::Lease(_)) | None => EXCEEDED,
             Some(Meter::Concurrency(_)) => CONCURRENT,
             Some(Meter::Lockout(_)) => LOCKED_OUT,
         };

@@ -2,6 +2,7 @@
 
 mod limit;
 mod matches;
+mod service;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 pub use self::limit::{Cost, FailuresConfig, KeyPart, LimitConfig, Missing};
 pub use self::matches::{ClaimCondition, ExemptionConfig, Matches};
+pub use self::service::{GlobalConfig, OnFailure, ServiceConfig};
 use crate::defaults;
 
 /// The whole configuration. Example: `envoy-config/rate-limit.yaml`.
@@ -24,6 +26,8 @@ pub struct Config {
     pub on_error: OnError,
     /// The limits; all that match a request apply to it. 1 to 64.
     pub limits: Vec<LimitConfig>,
+    /// The service that counts limits which several Envoys share.
+    pub rate_limit_service: Option<ServiceConfig>,
     /// Requests that no limit applies to, at most 64 descriptions.
     #[serde(default)]
     pub exempt: Vec<ExemptionConfig>,

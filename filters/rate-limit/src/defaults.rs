@@ -85,3 +85,30 @@ pub const fn forget() -> TimeSpan {
 pub const fn reset() -> bool {
     true
 }
+
+/// A name of our own, so that a service can serve others as well.
+#[must_use]
+pub fn domain() -> String {
+    "portcullis".to_owned()
+}
+
+/// A service in the same network answers in a few milliseconds; a request must not wait long for one that does not.
+#[must_use]
+pub const fn service_timeout() -> TimeSpan {
+    TimeSpan::new(Duration::from_millis(100))
+}
+
+/// The longest that a request may wait.
+pub const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nine of ten requests of a busy client need no call, and a quiet one holds few tokens that others could use.
+#[must_use]
+pub const fn lease() -> Count {
+    Count(10)
+}
+
+/// Tokens that are not used go stale soon: they belong to the period in which they were granted.
+#[must_use]
+pub const fn lease_for() -> TimeSpan {
+    TimeSpan::from_secs(1)
+}

@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::config::{KeyPart, Missing};
 use crate::form;
 use crate::hash::{KeyHash, Seed};
+use crate::service::protocol::Descriptor;
 
 /// What a request's key is made of. Address, identity and properties are verified; the rest is what the client says.
 #[derive(Clone, Copy, Debug)]
@@ -175,6 +176,51 @@ impl Key {
         Some(hash.finish())
     }
 
+    /// The key as a rate-limit service gets it: a pair for each part, named as Envoy's own descriptors are where they have a
+    /// name. None if the limit does not apply.
+    ///
+    /// A part that is missing is empty, one that has more than one value `*`; a value of more than 256 bytes is its hash.
+    #[must_use]
+    pub fn descriptor(
+        &self,
+        limit: &str,
+        facts: &Facts<'_>,
+        variables: &Variables<'_>,
+    ) -> Option<Descriptor> {
+        let mut descriptor = vec![("generic_key".to_owned(), limit.to_owned())];
+        for part in &self.parts {
+            let name = match part {
+                KeyPart::ClientAddress => "remote_address",
+                KeyPart::ClientId => "client_id",
+                KeyPart::Method => "method",
+                KeyPart::Host => "host",
+                KeyPart::Claim(name)
+                | KeyPart::Header(name)
+                | KeyPart::Cookie(name)
+                | KeyPart::Query(name)
+                | KeyPart::PathVariable(name)
+                | KeyPart::Body(name) => name,
+                KeyPart::Property(path) => path.last().map_or("", String::as_str),
+            };
+            let value = match self.find(part, facts, variables) {
+                Part::Missing if self.missing == Missing::Skip => return None,
+                Part::Missing => String::new(),
+                Part::Ambiguous => "*".to_owned(),
+                Part::Value(_) if *part == KeyPart::ClientAddress => {
+                    let network = facts.address.map(|address| client::network(address, &self.client_address));
+                    network.map(|address| address.to_string()).unwrap_or_default()
+                }
+                Part::Value(value) => text(&value),
+                Part::Issued(issuer, value) => {
+                    descriptor.push(("issuer".to_owned(), text(issuer.as_bytes())));
+                    text(value.as_bytes())
+                }
+            };
+            descriptor.push((name.to_owned(), value));
+        }
+        Some(descriptor)
+    }
+
     fn find<'a>(&self, part: &'a KeyPart, facts: &Facts<'a>, variables: &'a Variables<'_>) -> Part<'a> {
         let request = facts.request;
         match part {
@@ -216,6 +262,19 @@ impl Key {
         }
     }
 }
+
+/// A value as text that is neither long nor anything but UTF-8.
+fn text(value: &[u8]) -> String {
+    if value.len() <= MAX_TEXT {
+        return String::from_utf8_lossy(value).into_owned();
+    }
+    let mut hash = KeyHash::fixed();
+    hash.part(value);
+    format!("{:016x}", hash.finish())
+}
+
+/// Longest value that a rate-limit service gets, in bytes: it becomes part of its own keys.
+const MAX_TEXT: usize = 256;
 
 /// The only value, where there is one. The upstream may go by any of several: a second one must not open a new bucket, nor
 /// skip the limit.

@@ -25,14 +25,16 @@ pub mod exemption;
 pub mod form;
 pub mod hash;
 pub mod key;
+pub mod lease;
 pub mod limit;
 pub mod lockout;
 pub mod meter;
 pub mod plugin;
 pub mod policy;
 pub mod rate;
+pub mod service;
 pub mod set;
 pub mod table;
 
 #[cfg(feature = "module")]
-portcullis_host::module!(plugin::configure);
+portcullis_host::module!(plugin::configure, log, grpc);

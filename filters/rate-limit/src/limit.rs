@@ -17,6 +17,7 @@ use crate::key::{Facts, Key, Variables};
 use crate::lockout::{Lockout, MAX_DISTINCT};
 use crate::meter::{Ending, Meter};
 use crate::rate::Rate;
+use crate::service::Question;
 use crate::table::{Bucket, Table};
 
 /// One limit.
@@ -37,6 +38,17 @@ pub struct Limit {
     /// The identity of its state: what a limit with other parameters has counted is something else.
     fingerprint: u64,
     table: Table,
+    /// How the rate-limit service counts it; none if it is counted here.
+    global: Option<Global>,
+}
+
+/// How the rate-limit service counts a limit.
+#[derive(Debug)]
+struct Global {
+    lease: u32,
+    lease_for: Duration,
+    /// Where the leases are.
+    table: Table,
 }
 
 /// Which answers are failures.
@@ -49,6 +61,9 @@ struct Failures {
 
 /// The most statuses of one limit.
 const MAX_STATUSES: usize = 16;
+
+/// The most tokens of a lease.
+const MAX_LEASE: u32 = 10_000;
 
 /// The longest that failures are remembered.
 const MAX_FORGET: Duration = Duration::from_secs(30 * 86_400);
@@ -90,6 +105,7 @@ impl Limit {
         key.describe(&mut fingerprint);
         Ok(Self {
             table: Table::new(&config.id, slots),
+            global: global(&config, slots).map_err(|error| error.under("global"))?,
             mode: config.mode,
             key,
             cost: CostRule::new(config.cost).map_err(|error| error.under("cost"))?,
@@ -151,10 +167,49 @@ impl Limit {
         self.failures.is_none() && self.key.is_chosen_by_client()
     }
 
-    /// What counts a request; none if the limit does not apply because a part of the key is missing.
+    /// Whether the rate-limit service counts it.
     #[must_use]
-    pub fn bucket(&self, seed: &Seed, facts: &Facts<'_>, variables: &Variables<'_>) -> Option<Bucket> {
-        self.key.hash(seed, self.fingerprint, facts, variables).map(|hash| self.table.bucket(hash))
+    pub const fn is_global(&self) -> bool {
+        self.global.is_some()
+    }
+
+    /// The hash of a request's key; none if the limit does not apply because a part of the key is missing.
+    #[must_use]
+    pub fn hash(&self, seed: &Seed, facts: &Facts<'_>, variables: &Variables<'_>) -> Option<u64> {
+        self.key.hash(seed, self.fingerprint, facts, variables)
+    }
+
+    /// What counts the key with this hash here.
+    #[must_use]
+    pub fn bucket(&self, hash: u64) -> Bucket {
+        self.table.bucket(hash)
+    }
+
+    /// What the rate-limit service has granted the key with this hash; none for a limit that it does not count.
+    #[must_use]
+    pub fn lease(&self, hash: u64) -> Option<Bucket> {
+        self.global.as_ref().map(|global| global.table.bucket(hash))
+    }
+
+    /// What to ask the rate-limit service; none if it does not count this limit. `is_small`: for a request's own tokens alone.
+    #[must_use]
+    pub fn question(
+        &self,
+        hash: u64,
+        facts: &Facts<'_>,
+        variables: &Variables<'_>,
+        is_small: bool,
+    ) -> Option<Question> {
+        let global = self.global.as_ref()?;
+        let cost = self.cost.of(facts).max(1);
+        Some(Question {
+            limit: self.id.clone(),
+            descriptor: self.key.descriptor(&self.id, facts, variables)?,
+            lease: global.table.bucket(hash),
+            lease_size: if is_small { cost } else { global.lease },
+            lease_for: global.lease_for,
+            cost,
+        })
     }
 
     /// The hash of what a request tries.
@@ -213,6 +268,19 @@ fn rate(
     Ok((rate, per))
 }
 
+fn global(config: &LimitConfig, slots: u32) -> Result<Option<Global>, ConfigError> {
+    let Some(global) = config.global else {
+        return Ok(None);
+    };
+    let minute = Duration::from_secs(60);
+    Ok(Some(Global {
+        lease: positive("lease", global.lease, MAX_LEASE)?.get(),
+        lease_for: whole_seconds("lease_for", global.lease_for, minute, "1m")?,
+        // No id has this character: no other limit has these keys.
+        table: Table::new(&format!("{}~", config.id), slots),
+    }))
+}
+
 fn concurrency(config: &LimitConfig, limit: Count) -> Result<Concurrency, ConfigError> {
     let limit = positive("concurrent", limit, defaults::MAX_COUNT)?;
     let day = Duration::from_secs(86_400);
@@ -268,6 +336,7 @@ fn check_company(config: &LimitConfig) -> Result<(), ConfigError> {
         ("burst", config.burst.is_some(), counts_tokens, "requests"),
         ("cost", config.cost.is_some(), counts_tokens, "requests"),
         ("near", config.near.is_some(), counts_tokens, "requests"),
+        ("global", config.global.is_some(), counts_tokens, "requests"),
         ("at_most", config.at_most.is_some(), config.concurrent.is_some(), "concurrent"),
     ] {
         if is_there && !fits {

@@ -1,8 +1,9 @@
-//! What a limit counts, and by which rule: one [`Level`] for each key, and four ways to read it.
+//! What a limit counts, and by which rule: one [`Level`] for each key, and the ways to read it.
 
 use std::time::Duration;
 
 use crate::concurrency::Concurrency;
+use crate::lease::Lease;
 use crate::lockout::Lockout;
 use crate::rate::Rate;
 
@@ -66,6 +67,8 @@ pub enum Meter {
     Concurrency(Concurrency),
     /// Failed attempts.
     Lockout(Lockout),
+    /// Tokens that a service has granted.
+    Lease(Lease),
 }
 
 impl Meter {
@@ -78,6 +81,7 @@ impl Meter {
             Self::Rate(rate) => rate.take(level, cost, now),
             Self::Concurrency(concurrency) => concurrency.take(level, now),
             Self::Lockout(lockout) => lockout.take(level, now),
+            Self::Lease(Lease) => Lease::take(level, cost, now),
         }
     }
 
@@ -89,6 +93,8 @@ impl Meter {
             Self::Rate(_) if level.detail > 0 => Level::at(level.until.saturating_add(1)),
             Self::Rate(_) | Self::Concurrency(_) => level,
             Self::Lockout(lockout) => lockout.floor(level),
+            // Whoever lost its grant asks again.
+            Self::Lease(Lease) => Level::default(),
         }
     }
 
@@ -100,6 +106,7 @@ impl Meter {
             // been (the refill in between may have been lost to a full bucket): then the token stays taken.
             Self::Rate(_) => (level == taken.after).then(|| taken.before.unwrap_or_default()),
             Self::Concurrency(_) | Self::Lockout(_) => self.settle(level, Ending::Over, now),
+            Self::Lease(Lease) => Lease::give_back(level, taken),
         }
     }
 
@@ -107,7 +114,7 @@ impl Meter {
     #[must_use]
     pub fn settle(&self, level: Level, ending: Ending, now: u64) -> Option<Level> {
         match self {
-            Self::Rate(_) => None,
+            Self::Rate(_) | Self::Lease(_) => None,
             Self::Concurrency(_) => Concurrency::release(level),
             Self::Lockout(lockout) => lockout.settle(level, ending, now),
         }

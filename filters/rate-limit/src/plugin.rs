@@ -2,17 +2,22 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Flow, Request, Response, client, config};
 use portcullis_host::host::{MetricId, MetricKind, Version};
-use portcullis_host::{Ctx, Expected, Filter, Host, HostError, Level, Needs, Plugin, SharedDataError};
+use portcullis_host::{
+    CallId, Ctx, Expected, Filter, GrpcAnswer, Host, HostError, Level, Needs, Plugin, SharedDataError,
+};
 
 use crate::answer::{CONTENDED, LOCKED_OUT, NEAR_LIMIT};
 use crate::body::Body;
 use crate::hash::Seed;
 use crate::key::{Facts, Key};
-use crate::policy::{self, Admission, Policy, Selected};
+use crate::limit::Limit;
+use crate::policy::{self, Admission, Asked, Policy, Selected, Step};
+use crate::service::{Answer, Question, Slot};
 use crate::table::{PREFIX, Store, TRIES, Unavailable};
 
 /// Reads a configuration.
@@ -28,6 +33,7 @@ pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin
         reset: Cell::default(),
         near: Cell::default(),
         locked_out: Cell::default(),
+        service_failed: Cell::default(),
     }))
 }
 
@@ -43,7 +49,12 @@ struct RateLimit {
     near: Cell<Option<MetricId>>,
     /// Counts requests of keys that are locked out.
     locked_out: Cell<Option<MetricId>>,
+    /// Counts questions that the rate-limit service did not answer.
+    service_failed: Cell<Option<MetricId>>,
 }
+
+/// Longest answer of the rate-limit service that is read, in bytes: a status for each of 64 limits has some thousand.
+const MAX_ANSWER: usize = 16 * 1024;
 
 impl Plugin for RateLimit {
     fn name(&self) -> &'static str {
@@ -76,12 +87,40 @@ impl Plugin for RateLimit {
         self.reset.set(counter("portcullis.rate_limit.state_reset"));
         self.near.set(counter("portcullis.rate_limit.near_limit"));
         self.locked_out.set(counter("portcullis.rate_limit.locked_out"));
+        self.service_failed.set(counter("portcullis.rate_limit.service_failed"));
         // Not ready yet is not fatal: each request tries again.
         self.seed(&HostStore { host, plugin: self });
     }
 
+    fn tick_period(&self) -> Option<Duration> {
+        // Only to give up on a proxy that does not say how a call ended.
+        self.policy.service().map(|_| Duration::from_secs(1))
+    }
+
+    fn on_tick(&self, _host: &dyn Host) {
+        if let Some(service) = self.policy.service() {
+            service.forget_abandoned();
+        }
+    }
+
+    fn answer_limit(&self) -> usize {
+        MAX_ANSWER
+    }
+
+    fn on_grpc_call(&self, id: CallId, answer: &GrpcAnswer, host: &dyn Host) {
+        let Some(service) = self.policy.service() else { return };
+        if !service.on_answer(id, answer, &HostStore { host, plugin: self }, host) {
+            Self::count(host, &self.service_failed);
+        }
+    }
+
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
-        Box::new(RateLimitFilter { plugin: self, admission: Admission::default() })
+        Box::new(RateLimitFilter {
+            plugin: self,
+            admission: Admission::default(),
+            body: None,
+            asking: Asking::default(),
+        })
     }
 }
 
@@ -100,20 +139,21 @@ impl RateLimit {
         selected: &[Selected<'_>],
         request: &Request,
         body: Option<&Body>,
+        asked: Asked<'_>,
         ctx: &mut Ctx<'_>,
         admission: &mut Admission,
-    ) -> Result<(), Denial> {
+    ) -> Result<Step, Denial> {
         let (policy, host) = (&self.policy, ctx.host());
         let store = HostStore { host, plugin: self };
         let needs = |need: fn(&Key) -> bool| selected.iter().flat_map(|found| found.limit.keys()).any(need);
         let Some(seed) = self.seed(&store) else {
-            return policy.undecided(selected, admission);
+            return policy.undecided(selected, admission).map(|()| Step::Admit);
         };
         let mut address = None;
         if needs(Key::needs_address) || policy.exemptions().need_address() {
             // An address that the host can't tell is no reason to skip a limit; only "there is none" may be.
             let Ok(peer) = host.property(&["source", "address"]) else {
-                return policy.undecided(selected, admission);
+                return policy.undecided(selected, admission).map(|()| Step::Admit);
             };
             let peer = peer.as_deref().and_then(client::parse_peer);
             address = client::client_address(peer, request.headers(), policy.client_address());
@@ -122,7 +162,7 @@ impl RateLimit {
         for property in &mut properties {
             let path: Vec<&str> = property.path.iter().map(String::as_str).collect();
             let Ok(value) = host.property(&path) else {
-                return policy.undecided(selected, admission);
+                return policy.undecided(selected, admission).map(|()| Step::Admit);
             };
             property.value = value;
         }
@@ -130,14 +170,14 @@ impl RateLimit {
         let identity = if needs_identity { ctx.identity() } else { None };
         let facts = Facts { request, address, identity, body, properties: &properties };
         if policy.exemptions().apply(&facts)? {
-            return Ok(());
+            return Ok(Step::Admit);
         }
-        policy.decide(selected, &seed, &facts, &store, admission)
+        policy.decide(selected, &seed, &facts, &store, asked, admission)
     }
 
     /// Tells of a decision what is not in the answer.
-    fn report(&self, decision: Result<(), Denial>, admission: &mut Admission, ctx: &mut Ctx<'_>) -> Flow {
-        for denial in admission.reports.iter().chain(decision.as_ref().err()) {
+    fn report(&self, refusal: Option<&Denial>, admission: &mut Admission, ctx: &mut Ctx<'_>) {
+        for denial in admission.reports.iter().chain(refusal) {
             let counter = match denial.reason {
                 CONTENDED => &self.contended,
                 NEAR_LIMIT => &self.near,
@@ -149,7 +189,6 @@ impl RateLimit {
         for report in admission.reports.drain(..) {
             ctx.report(report);
         }
-        decision.map_or_else(Flow::from, |()| Flow::Continue)
     }
 
     fn count(host: &dyn Host, metric: &Cell<Option<MetricId>>) {
@@ -163,19 +202,43 @@ impl RateLimit {
 struct RateLimitFilter {
     plugin: Rc<RateLimit>,
     admission: Admission,
+    /// The body, once it is there: then the limits that need it are decided.
+    body: Option<Body>,
+    /// What the request has asked the rate-limit service.
+    asking: Asking,
 }
 
+/// Where a request stands with the rate-limit service.
+#[derive(Default)]
+enum Asking {
+    /// It has not asked.
+    #[default]
+    No,
+    /// It waits for the answer that another request has asked for, for the so-manieth time.
+    WithAnother(u8),
+    /// It has asked, at this time in nanoseconds since the epoch.
+    Since(u64, Slot),
+    /// It has asked, and that is all it may.
+    Done,
+}
+
+/// After so many answers to others without a token a request asks for itself.
+const MAX_ROUNDS: u8 = 4;
+
 impl RateLimitFilter {
-    /// Counts the request in the limits that need its body (`body`), or in those that don't.
-    fn decide(&mut self, request: &Request, body: Option<&Body>, ctx: &mut Ctx<'_>) -> Flow {
+    /// Counts the request in the limits whose turn it is: those that need its body when that is there, the others before.
+    fn decide(&mut self, request: &Request, answers: &[(String, Answer)], ctx: &mut Ctx<'_>) -> Flow {
         let plugin = Rc::clone(&self.plugin);
         let mut selected = match plugin.policy.select(request) {
             Ok(selected) => selected,
             Err(denial) => return denial.into(),
         };
-        let comes_later = |found: &Selected<'_>| !request.end_of_stream() && found.limit.needs_body();
+        // The rate-limit service is asked once: with the body if it needs that for one of its limits.
+        let asks_later = selected.iter().any(|found| found.limit.is_global() && found.limit.needs_body());
+        let needs_body = |limit: &Limit| limit.needs_body() || (limit.is_global() && asks_later);
+        let comes_later = |found: &Selected<'_>| !request.end_of_stream() && needs_body(found.limit);
         let mut flow = Flow::Continue;
-        match body {
+        match &self.body {
             None if selected.iter().any(comes_later) => {
                 selected.retain(|found| !comes_later(found));
                 flow = Flow::NeedBody { limit: plugin.policy.max_body() };
@@ -186,21 +249,66 @@ impl RateLimitFilter {
         if selected.is_empty() {
             return flow;
         }
-        let decision = plugin.decide(&selected, request, body, ctx, &mut self.admission);
-        match plugin.report(decision, &mut self.admission, ctx) {
-            Flow::Continue => flow,
-            refused => refused,
+        let may_ask = matches!(self.asking, Asking::No | Asking::WithAnother(_));
+        let asked = Asked { answers, may_ask };
+        let decision = plugin.decide(&selected, request, self.body.as_ref(), asked, ctx, &mut self.admission);
+        plugin.report(decision.as_ref().err(), &mut self.admission, ctx);
+        match decision {
+            Ok(Step::Admit) => flow,
+            Ok(Step::Ask(questions)) => self.ask(questions, request, ctx),
+            Err(denial) => denial.into(),
         }
+    }
+
+    /// Asks the rate-limit service, or waits for the answer to somebody who has asked the same.
+    fn ask(&mut self, questions: Vec<Question>, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
+        let host = ctx.host();
+        let rounds = if let Asking::WithAnother(rounds) = self.asking { rounds } else { 0 };
+        if let (Some(service), Ok(now)) = (self.plugin.policy.service(), host.now()) {
+            if rounds < MAX_ROUNDS && service.is_asked(&questions) {
+                self.asking = Asking::WithAnother(rounds.saturating_add(1));
+                return Flow::Wait;
+            }
+            if let Some(slot) = service.ask(questions, host, now.as_nanos()) {
+                self.asking = Asking::Since(now.as_nanos(), slot);
+                return Flow::Wait;
+            }
+            RateLimit::count(host, &self.plugin.service_failed);
+        }
+        self.asking = Asking::Done;
+        self.decide(request, &[], ctx)
     }
 }
 
 impl Filter for RateLimitFilter {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
-        self.decide(request, None, ctx)
+        self.decide(request, &[], ctx)
     }
 
     fn on_request_body(&mut self, request: &Request, body: &[u8], ctx: &mut Ctx<'_>) -> Flow {
-        self.decide(request, Some(&Body::read(request, body)), ctx)
+        self.body = Some(Body::read(request, body));
+        self.decide(request, &[], ctx)
+    }
+
+    fn on_resume(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
+        let Asking::Since(since, slot) = &self.asking else {
+            return self.decide(request, &[], ctx);
+        };
+        let answers = slot.try_borrow_mut().ok().and_then(|mut slot| slot.take());
+        if answers.is_none()
+            && let Some(service) = self.plugin.policy.service()
+        {
+            let now = ctx.host().now().map(|now| now.as_nanos()).unwrap_or(u64::MAX);
+            let patience = u64::try_from(service.patience().as_nanos()).unwrap_or(u64::MAX);
+            if now.saturating_sub(*since) < patience {
+                // The answer was to somebody else.
+                return Flow::Wait;
+            }
+            service.failed(ctx.host(), now);
+            RateLimit::count(ctx.host(), &self.plugin.service_failed);
+        }
+        self.asking = Asking::Done;
+        self.decide(request, &answers.unwrap_or_default(), ctx)
     }
 
     fn on_response_headers(&mut self, _request: Option<&Request>, response: &Response, ctx: &mut Ctx<'_>) {

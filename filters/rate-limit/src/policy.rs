@@ -9,13 +9,15 @@ use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Mode, Request};
 
 use crate::answer::{Answers, Objection, Standing};
-use crate::config::{Config, Count, Fields};
+use crate::config::{Config, Count, Fields, OnFailure};
 use crate::defaults;
 use crate::exemption::Exemptions;
 use crate::hash::Seed;
 use crate::key::{Facts, Property, Variables};
+use crate::lease::Lease;
 use crate::limit::Limit;
-use crate::meter::{Ending, Meter, Taken};
+use crate::meter::{Meter, Taken};
+use crate::service::{Answer, Question, Service};
 use crate::table::{Bucket, Reading, Store, Take, Unavailable};
 
 /// A checked configuration.
@@ -26,6 +28,7 @@ pub struct Policy {
     client_address: ClientAddressConfig,
     max_body: usize,
     exemptions: Exemptions,
+    service: Option<Service>,
     limits: Vec<Rc<Limit>>,
     /// None when every limit is for every request, whose path then does not matter.
     routes: Option<RouteTable<Rc<Limit>>>,
@@ -50,10 +53,29 @@ pub struct Admission {
     pub standing: Option<Standing>,
 }
 
+/// What is to be done with a request that no limit refuses.
+#[derive(Debug)]
+pub enum Step {
+    /// Let it go on.
+    Admit,
+    /// Ask the rate-limit service first. Nothing was counted yet.
+    Ask(Vec<Question>),
+}
+
+/// What the rate-limit service has said of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// By the limit's id; empty before it was asked.
+    pub answers: &'a [(String, Answer)],
+    /// Whether it may be asked: once for each request.
+    pub may_ask: bool,
+}
+
 /// What one limit has counted.
 #[derive(Debug)]
 struct Held {
     limit: Rc<Limit>,
+    is_leased: bool,
     bucket: Bucket,
     taken: Taken,
     /// The hash of what the request tries.
@@ -63,6 +85,7 @@ struct Held {
 /// A limit that has room, before anything is taken.
 struct Pending<'a, V> {
     limit: &'a Rc<Limit>,
+    is_leased: bool,
     meter: &'a Meter,
     bucket: Bucket,
     cost: u32,
@@ -108,8 +131,12 @@ impl Policy {
         if max_body == 0 || max_body > defaults::MAX_BODY {
             return Err(ConfigError::new("max_body", "expected `1B` to `1MiB`"));
         }
+        let service = config.rate_limit_service.map(Service::new).transpose();
+        let service = service.map_err(|error| error.under("rate_limit_service"))?;
+        check_service(service.is_some(), &limits)?;
         Ok(Self {
             on_error: config.on_error,
+            service,
             answers,
             client_address: config.client_address,
             max_body,
@@ -160,6 +187,12 @@ impl Policy {
         self.max_body
     }
 
+    /// The service that counts global limits.
+    #[must_use]
+    pub const fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
     /// Which requests no limit applies to.
     #[must_use]
     pub const fn exemptions(&self) -> &Exemptions {
@@ -193,6 +226,9 @@ impl Policy {
     /// written. Else it is counted in one after the other; if meanwhile another worker took the last of a bucket, all that
     /// the request holds goes back.
     ///
+    /// Limits that the rate-limit service counts are asked for when all others have room and what it granted before is used
+    /// up: then the decision is made again, with the answers.
+    ///
     /// # Errors
     /// The refusal of the strictest limit.
     pub fn decide<S: Store>(
@@ -201,28 +237,42 @@ impl Policy {
         seed: &Seed,
         facts: &Facts<'_>,
         store: &S,
+        asked: Asked<'_>,
         admission: &mut Admission,
-    ) -> Result<(), Denial> {
+    ) -> Result<Step, Denial> {
         let mut strictest: Option<(Objection, &Limit)> = None;
         let mut pending = Vec::with_capacity(selected.len());
+        let mut questions = Vec::new();
+        let mut reports = Vec::new();
+        let look = Look { policy: self, seed, facts, store, asked };
         for Selected { limit, variables } in selected {
-            let Some(bucket) = limit.bucket(seed, facts, variables) else {
+            let Some(hash) = limit.hash(seed, facts, variables) else {
                 continue;
             };
-            match look(limit, bucket, seed, facts, variables, store) {
-                Ok(found) => pending.push(found),
+            match look.at(limit, hash, variables) {
+                Ok(Found::Room(found)) => pending.push(found),
+                Ok(Found::Unknown(question)) => questions.push(question),
+                Ok(Found::Granted) => {}
+                Ok(Found::Unchecked) => {
+                    reports.push(self.answers.denial(limit, Objection::ServiceUnavailable));
+                }
                 Err(objection) if self.refuses(limit, objection) => {
                     if strictest.is_none_or(|(most, _)| objection > most) {
                         strictest = Some((objection, limit));
                     }
                 }
-                Err(objection) => admission.reports.push(self.answers.denial(limit, objection)),
+                Err(objection) => reports.push(self.answers.denial(limit, objection)),
             }
         }
         if let Some((objection, limit)) = strictest {
+            admission.reports.append(&mut reports);
             admission.give_back(store);
             return Err(self.answers.denial(limit, objection));
         }
+        if !questions.is_empty() {
+            return Ok(Step::Ask(questions));
+        }
+        admission.reports.append(&mut reports);
         // Enforcing limits first: a report-only one then never has to give back.
         let (enforcing, reporting): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(|found| found.limit.mode() != Mode::Report);
@@ -237,7 +287,7 @@ impl Policy {
                 admission.reports.push(denial);
             }
         }
-        Ok(())
+        Ok(Step::Admit)
     }
 
     fn take<S: Store>(
@@ -246,14 +296,15 @@ impl Policy {
         store: &S,
         admission: &mut Admission,
     ) -> Result<(), Objection> {
-        let Pending { limit, meter, bucket, cost, tried, reading } = found;
+        let Pending { limit, is_leased, meter, bucket, cost, tried, reading } = found;
         let (taken, now) = match bucket.take(store, meter, cost, reading) {
             Ok(Take::Taken { taken, now }) => (taken, now),
+            // A lease that others have used up meanwhile: the service is asked for the next request.
             Ok(Take::Exceeded(wait)) => return Err(Objection::Exceeded(wait)),
             Ok(Take::Contended) => return Err(Objection::Contended),
             Err(Unavailable) => return Err(Objection::Unavailable),
         };
-        admission.held.push(Held { limit: Rc::clone(limit), bucket, taken, tried });
+        admission.held.push(Held { limit: Rc::clone(limit), is_leased, bucket, taken, tried });
         if let Meter::Rate(rate) = meter {
             let remaining = rate.remaining(taken.after, now);
             if limit.is_near(remaining) {
@@ -296,9 +347,9 @@ impl Admission {
     /// Takes back all that the request holds: it does not go on.
     pub fn give_back<S: Store>(&mut self, store: &S) {
         self.standing = None;
-        for Held { limit, bucket, taken, .. } in self.held.drain(..).rev() {
-            if let Some(meter) = limit.meter() {
-                bucket.give_back(store, meter, &taken);
+        for held in self.held.drain(..).rev() {
+            if let Some(meter) = held.meter() {
+                held.bucket.give_back(store, meter, &held.taken);
             }
         }
     }
@@ -306,39 +357,116 @@ impl Admission {
     /// Whether something is left to do at its end.
     #[must_use]
     pub fn settles(&self) -> bool {
-        self.held.iter().filter_map(|held| held.limit.meter()).any(Meter::settles)
+        self.held.iter().filter_map(Held::meter).any(Meter::settles)
     }
 
     /// Notes how the request ended: with an answer of this status, or with none.
     pub fn settle<S: Store>(&mut self, store: &S, status: Option<u16>) {
-        for Held { limit, bucket, tried, .. } in self.held.drain(..) {
-            if let Some(meter) = limit.meter().filter(|meter| meter.settles()) {
-                let ending: Ending = limit.ending(status, tried);
-                bucket.settle(store, meter, ending);
+        for held in self.held.drain(..) {
+            if let Some(meter) = held.meter().filter(|meter| meter.settles()) {
+                held.bucket.settle(store, meter, held.limit.ending(status, held.tried));
             }
         }
     }
 }
 
-/// Whether a limit has room for a request.
-fn look<'a, S: Store>(
-    limit: &'a Rc<Limit>,
-    bucket: Bucket,
-    seed: &Seed,
-    facts: &Facts<'_>,
-    variables: &Variables<'_>,
-    store: &S,
-) -> Result<Pending<'a, S::Version>, Objection> {
-    let Some(meter) = limit.meter() else {
-        return Err(Objection::Exceeded(limit.quota().map(|(_, per)| per).unwrap_or_default()));
-    };
-    let cost = limit.cost().of(facts);
-    let reading = bucket.read(store, meter, cost).map_err(|Unavailable| Objection::Unavailable)?;
-    if let Some(wait) = reading.wait() {
-        return Err(Objection::Exceeded(wait));
+/// What has been granted is the same to all limits.
+static LEASE: Meter = Meter::Lease(Lease);
+
+impl Held {
+    fn meter(&self) -> Option<&Meter> {
+        if self.is_leased { Some(&LEASE) } else { self.limit.meter() }
     }
-    let tried = limit.tried(seed, facts, variables);
-    Ok(Pending { limit, meter, bucket, cost, tried, reading })
+}
+
+/// What a limit has for a request.
+enum Found<'a, V> {
+    /// Room.
+    Room(Pending<'a, V>),
+    /// What only the rate-limit service knows.
+    Unknown(Question),
+    /// The service has counted it.
+    Granted,
+    /// Nobody counts it: the service does not answer, and requests pass then.
+    Unchecked,
+}
+
+/// Looks at limits, and takes nothing.
+struct Look<'a, S> {
+    policy: &'a Policy,
+    seed: &'a Seed,
+    facts: &'a Facts<'a>,
+    store: &'a S,
+    asked: Asked<'a>,
+}
+
+impl<S: Store> Look<'_, S> {
+    fn at<'l>(
+        &self,
+        limit: &'l Rc<Limit>,
+        hash: u64,
+        variables: &Variables<'_>,
+    ) -> Result<Found<'l, S::Version>, Objection> {
+        let Some(meter) = limit.meter() else {
+            let per = limit.quota().map(|(_, per)| per);
+            return Err(Objection::Exceeded(per.unwrap_or_default()));
+        };
+        let (Some(service), Some(lease)) = (&self.policy.service, limit.lease(hash)) else {
+            return self.here(limit, meter, limit.bucket(hash), variables);
+        };
+        match self.asked.answers.iter().find(|(id, _)| id == limit.id()) {
+            Some((_, Answer::Granted)) => return Ok(Found::Granted),
+            Some((_, Answer::Refused(wait))) => return Err(Objection::Exceeded(*wait)),
+            Some((_, Answer::Failed)) => {}
+            None => {
+                let cost = limit.cost().of(self.facts).max(1);
+                let reading =
+                    lease.read(self.store, &LEASE, cost).map_err(|Unavailable| Objection::Unavailable)?;
+                match reading.wait() {
+                    None => {
+                        let (meter, bucket, is_leased, tried) = (&LEASE, lease, true, 0);
+                        return Ok(Found::Room(Pending {
+                            limit,
+                            is_leased,
+                            meter,
+                            bucket,
+                            cost,
+                            tried,
+                            reading,
+                        }));
+                    }
+                    Some(wait) if !wait.is_zero() => return Err(Objection::Exceeded(wait)),
+                    Some(_) if self.asked.may_ask && service.is_available(reading.now()) => {
+                        let is_small = Lease::is_small(lease.level(&reading), reading.now());
+                        let question = limit.question(hash, self.facts, variables, is_small);
+                        return question.map(Found::Unknown).ok_or(Objection::Unavailable);
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        match service.on_failure() {
+            OnFailure::Local => self.here(limit, meter, limit.bucket(hash), variables),
+            OnFailure::Deny => Err(Objection::ServiceUnavailable),
+            OnFailure::Allow => Ok(Found::Unchecked),
+        }
+    }
+
+    fn here<'l>(
+        &self,
+        limit: &'l Rc<Limit>,
+        meter: &'l Meter,
+        bucket: Bucket,
+        variables: &Variables<'_>,
+    ) -> Result<Found<'l, S::Version>, Objection> {
+        let cost = limit.cost().of(self.facts);
+        let reading = bucket.read(self.store, meter, cost).map_err(|Unavailable| Objection::Unavailable)?;
+        if let Some(wait) = reading.wait() {
+            return Err(Objection::Exceeded(wait));
+        }
+        let tried = limit.tried(self.seed, self.facts, variables);
+        Ok(Found::Room(Pending { limit, is_leased: false, meter, bucket, cost, tried, reading }))
+    }
 }
 
 /// The properties that keys and costs of these limits ask for, each once.
@@ -354,6 +482,19 @@ pub fn properties(selected: &[Selected<'_>]) -> Vec<Property> {
         }
     }
     properties
+}
+
+fn check_service(is_there: bool, limits: &[Rc<Limit>]) -> Result<(), ConfigError> {
+    match (is_there, limits.iter().position(|limit| limit.is_global())) {
+        (false, Some(i)) => Err(ConfigError::new(
+            format!("limits[{i}].global"),
+            "expected `rate_limit_service` for the whole configuration, found none",
+        )),
+        (true, None) => {
+            Err(ConfigError::new("rate_limit_service", "expected a limit with `global`, found none"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn add_routes(

@@ -133,6 +133,27 @@ impl Set {
         self.change(tag, |level| meter.settle(level, ending, now))
     }
 
+    /// The level of `tag`; an empty one for a key without an entry.
+    #[must_use]
+    pub fn level(&self, tag: u64) -> Level {
+        let entry = self.entries.iter().find(|entry| entry.tag == tag);
+        entry.map_or_else(Level::default, |entry| entry.level)
+    }
+
+    /// Writes a level of `tag`, made of the one that is there; the one nearest to its end makes room.
+    pub fn put(&mut self, tag: u64, now: u64, level: impl FnOnce(Level) -> Level) {
+        let known = self.entries.iter().position(|entry| entry.tag == tag);
+        let entry = match known {
+            Some(index) => self.entries.get_mut(index),
+            None => self.entries.iter_mut().min_by_key(|entry| entry.level.until),
+        };
+        if let Some(entry) = entry {
+            let before = if known.is_some() { entry.level } else { Level::default() };
+            *entry = Entry { tag, level: level(before) };
+            self.written = now;
+        }
+    }
+
     fn change(&mut self, tag: u64, change: impl FnOnce(Level) -> Option<Level>) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.tag == tag) else {
             return false;

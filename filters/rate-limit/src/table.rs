@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::meter::{Ending, Meter, Taken};
+use crate::lease::Lease;
+use crate::meter::{Ending, Level, Meter, Taken};
 use crate::set::{Set, WAYS};
 
 /// How often a take is tried. In each of the tries another worker must have been faster for the next one to be
@@ -86,7 +87,7 @@ fn push_hex(text: &mut String, number: u64) {
 }
 
 /// One key's bucket.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Bucket {
     key: String,
     tag: u64,
@@ -107,6 +108,12 @@ impl<V> Reading<V> {
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         self.taken.err()
+    }
+
+    /// The clock when it was read, in nanoseconds since the epoch.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
     }
 }
 
@@ -182,6 +189,34 @@ impl Bucket {
     /// level is over, never too little for more than this one request.
     pub fn settle<S: Store>(&self, store: &S, meter: &Meter, ending: Ending) {
         self.change(store, |set, now| set.settle(self.tag, meter, ending, now));
+    }
+
+    /// Adds tokens that the rate-limit service has granted. If the proxy fails they are lost, and asked for again.
+    pub fn grant<S: Store>(&self, store: &S, tokens: u32, span: Duration) {
+        self.put(store, |level, now| Lease::granted(level, tokens, now, span));
+    }
+
+    /// Notes that the service grants nothing for so long.
+    pub fn refuse<S: Store>(&self, store: &S, span: Duration) {
+        self.put(store, |_, now| Lease::refused(now, span));
+    }
+
+    /// Notes that the service has no whole lease for so long.
+    pub fn shrink<S: Store>(&self, store: &S, span: Duration) {
+        self.put(store, |_, now| Lease::shrunk(now, span));
+    }
+
+    fn put<S: Store>(&self, store: &S, level: impl Fn(Level, u64) -> Level) {
+        self.change(store, |set, now| {
+            set.put(self.tag, now, |before| level(before, now));
+            true
+        });
+    }
+
+    /// The level as it was read, without a request.
+    #[must_use]
+    pub fn level<V>(&self, reading: &Reading<V>) -> Level {
+        reading.set.level(self.tag)
     }
 
     fn change<S: Store>(&self, store: &S, change: impl Fn(&mut Set, u64) -> bool) {

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod json;
 pub mod networks;
 pub mod path;
+pub mod protobuf;
 pub mod redact;
 pub mod request;
 pub mod response;

@@ -8,6 +8,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use portcullis_core::protobuf::Message;
+
 use crate::abi;
 use crate::host::{CallId, HostError};
 use crate::proxy::{Proxy, whole_millis};
@@ -15,7 +17,7 @@ use crate::runtime::{self, Callout};
 
 /// Longest message that a peer may answer with, in bytes. Envoy ends the call when more is announced; without a bound it
 /// would hold whatever comes.
-const MAX_MESSAGE: u32 = 64 * 1024;
+const MAX_MESSAGE: u64 = 64 * 1024;
 
 /// A unary gRPC call to another cluster, which must speak HTTP/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ pub(crate) fn call(proxy: &Proxy, call: &GrpcCall<'_>) -> Result<CallId, HostErr
 
 fn begin(proxy: &Proxy, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
     let service = grpc_service(call.cluster);
+    let service = service.as_ref();
     proxy.begin_call(Callout::Grpc, "proxy_grpc_call", |token| {
         // SAFETY: pointers and lengths of live slices; `token` outlives the call. No initial metadata.
         unsafe {
@@ -117,35 +120,9 @@ pub fn on_close(call: u32, status: u32) {
 ///
 /// Not the bare name, which Envoy takes as well: it first tries to read a `GrpcService` in it, and some names are one
 /// (`users` is a field that it does not know).
-fn grpc_service(cluster: &str) -> Vec<u8> {
-    let mut limit = Vec::new();
-    put_varint(&mut limit, 1 << 3);
-    put_varint(&mut limit, MAX_MESSAGE);
-    let mut envoy_grpc = Vec::new();
-    put_bytes(&mut envoy_grpc, 1, cluster.as_bytes());
-    put_bytes(&mut envoy_grpc, 4, &limit);
-    let mut service = Vec::new();
-    put_bytes(&mut service, 1, &envoy_grpc);
-    service
-}
-
-/// A field of bytes or a message. None that is too long to be one: the proxy finds no cluster then.
-fn put_bytes(message: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    if let Ok(len) = u32::try_from(bytes.len()) {
-        put_varint(message, field << 3 | 2);
-        put_varint(message, len);
-        message.extend(bytes);
-    }
-}
-
-fn put_varint(message: &mut Vec<u8>, number: u32) {
-    let [low, ..] = number.to_le_bytes();
-    if number < 0x80 {
-        message.push(low);
-    } else {
-        message.push(low | 0x80);
-        put_varint(message, number >> 7);
-    }
+fn grpc_service(cluster: &str) -> Message {
+    let limit = Message::default().varint(1, MAX_MESSAGE);
+    Message::default().bytes(1, Message::default().bytes(1, cluster).bytes(4, limit))
 }
 
 #[cfg(test)]
@@ -154,9 +131,10 @@ mod tests {
 
     #[test]
     fn a_service_is_a_protobuf_message_with_the_cluster_and_a_bound() {
-        assert_eq!(grpc_service("rls"), b"\x0a\x0b\x0a\x03rls\x22\x04\x08\x80\x80\x04");
+        assert_eq!(grpc_service("rls").as_ref(), b"\x0a\x0b\x0a\x03rls\x22\x04\x08\x80\x80\x04");
         let long = "c".repeat(300);
         let service = grpc_service(&long);
+        let service = service.as_ref();
         assert_eq!(service[..6], *b"\x0a\xb5\x02\x0a\xac\x02");
         assert_eq!(service.len(), 3 + 3 + 300 + 6);
     }

@@ -41,7 +41,7 @@ pub use host::{
 };
 
 /// Makes the crate a proxy-wasm module: `module!(configure)` for one filter ([`Configure`]), `module!(configure, log)` for
-/// one that needs [`Filter::on_log`], `module!(configure, grpc)` for one that needs [`Host::grpc_call`],
+/// one that needs [`Filter::on_log`], `module!(configure, grpc)` for one that needs [`Host::grpc_call`], `module!(configure, log, grpc)` for both,
 /// `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]) with both.
 #[macro_export]
 macro_rules! module {
@@ -57,6 +57,10 @@ macro_rules! module {
     ($configure:path, grpc) => {
         $crate::module!(@ $crate::runtime::Module::Filter($configure), $crate::grpc::enable());
         $crate::module!(@grpc);
+    };
+    ($configure:path, log, grpc) => {
+        $crate::module!($configure, grpc);
+        $crate::module!(@log);
     };
     (@log) => {
         #[cfg(target_os = "wasi")]

@@ -4,7 +4,7 @@ use portcullis_core::config::{ByteSize, TimeSpan};
 use portcullis_core::verdict::Mode;
 use serde::Deserialize;
 
-use super::{Count, Matches};
+use super::{Count, GlobalConfig, Matches};
 use crate::defaults;
 
 /// One limit. What it counts: requests in a period (`requests`, `per`), requests at one time (`concurrent`), or failed
@@ -33,6 +33,8 @@ pub struct LimitConfig {
     pub cost: Option<Cost>,
     /// The share of the bucket in percent, 1 to 99, that must be used for an event to say so. Absent: no such events.
     pub near: Option<Count>,
+    /// Counted by the rate-limit service, for several Envoys; only with `requests`. Absent: in this Envoy.
+    pub global: Option<GlobalConfig>,
     /// Requests at one time, 1 to 1000000000.
     pub concurrent: Option<Count>,
     /// How long a request counts as under way at most, `1s` to `1d`; only with `concurrent`. Absent: `5m`.

@@ -1,7 +1,7 @@
 use portcullis_core::identity::Property;
 use portcullis_core::{Headers, Identity, UnixTime};
-use portcullis_host::fake::{FakeHost, FakeProxy};
-use portcullis_host::{CallId, Exchange, GrpcCall, HttpCall, SharedValue};
+use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
+use portcullis_host::{CallId, Exchange, GrpcCall, GrpcError, HttpCall, SharedValue};
 use serde_json::json;
 
 use super::*;
@@ -307,5 +307,262 @@ fn every_configuration_in_the_documentation_is_valid() {
     assert!(blocks.len() >= 3);
     for block in blocks {
         assert!(configure(block.as_bytes(), &host()).is_ok(), "{block}");
+    }
+}
+
+/// A configuration with one limit that a service counts.
+fn global(service: &str, limit: &str) -> String {
+    format!(
+        r#"{{"rate_limit_service": {{"cluster": "rls"{service}}}, "limits": [{{"id": "a", "requests": 2, "per": "1m", "global": {{"lease": 5}}{limit}}}]}}"#
+    )
+}
+
+fn with_service() -> FakeHost {
+    let host = host();
+    host.clusters.borrow_mut().push("rls".to_owned());
+    host
+}
+
+fn ok() -> GrpcAnswer {
+    Ok(vec![0x08, 0x01])
+}
+
+fn over() -> GrpcAnswer {
+    Ok(vec![0x08, 0x02])
+}
+
+/// A request that asks; the service gives this answer.
+fn asks(proxy: &FakeProxy, answer: &GrpcAnswer) -> u16 {
+    let Ended::Waits(stream) = proxy.get(&GET) else { panic!("expected a question") };
+    let call = proxy.host.calls.borrow().last().cloned().unwrap();
+    proxy.answer_grpc(&call, answer);
+    proxy.resume(stream).status()
+}
+
+#[test]
+fn one_call_serves_as_many_requests_as_a_lease_has_tokens() {
+    let proxy = start(with_service(), &global("", ""));
+    assert_eq!(asks(&proxy, &ok()), 200);
+    assert_eq!(statuses(&proxy, 4), [200; 4]);
+    assert_eq!(proxy.host.calls.borrow().len(), 1);
+    let call = proxy.host.calls.borrow()[0].clone();
+    assert_eq!(call.path, "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
+    let descriptor = b"\x0a\x10\x0a\x0bgeneric_key\x12\x01a\x0a\x1b\x0a\x0eremote_address\x12\x09192.0.2.1";
+    let message = [b"\x0a\x0aportcullis\x12\x2f", &descriptor[..], b"\x18\x05"].concat();
+    assert_eq!(call.body, message);
+    // The sixth asks again; the local bucket of two was never touched.
+    assert_eq!(asks(&proxy, &ok()), 200);
+    // Tokens that are not used end after a second.
+    proxy.host.time.set(Some(UnixTime::from_secs(NOW + 2)));
+    assert_eq!(asks(&proxy, &ok()), 200);
+}
+
+#[test]
+fn at_the_end_of_the_limit_single_tokens_are_asked_for_and_then_none() {
+    let proxy = start(with_service(), &global("", ""));
+    assert_eq!(asks(&proxy, &over()), 429, "less than five are left");
+    assert_eq!(asks(&proxy, &ok()), 200, "but one is");
+    let hits: Vec<u8> = proxy.host.calls.borrow().iter().map(|call| *call.body.last().unwrap()).collect();
+    assert_eq!(hits, [5, 1]);
+    assert_eq!(asks(&proxy, &over()), 429);
+    assert_eq!(statuses(&proxy, 9), [429; 9], "no question while it is known");
+    assert_eq!(proxy.host.calls.borrow().len(), 3);
+    proxy.host.time.set(Some(UnixTime::from_secs(NOW + 1)));
+    assert_eq!(asks(&proxy, &ok()), 200);
+}
+
+// covers: ENV-RL-05
+#[test]
+fn a_service_that_does_not_answer_leaves_what_is_declared() {
+    let failures: [(&str, GrpcAnswer); 8] = [
+        ("refused", Err(GrpcError::Status(14))),
+        ("internal", Err(GrpcError::Status(13))),
+        ("unauthenticated", Err(GrpcError::Status(16))),
+        ("closed without an answer", Err(GrpcError::Status(0))),
+        ("too large", Err(GrpcError::TooLarge)),
+        ("an unknown code", Ok(vec![0x08, 0x00])),
+        ("empty", Ok(vec![])),
+        ("not protobuf", Ok(b"<html>".to_vec())),
+    ];
+    for (name, failure) in failures {
+        for (mode, expected, reason) in [
+            ("local", [200, 200, 429], "rate.exceeded"),
+            ("deny", [503; 3], "rate.service_unavailable"),
+            ("allow", [200; 3], "rate.service_unavailable"),
+        ] {
+            let proxy = start(with_service(), &global(&format!(r#", "on_failure": "{mode}""#), ""));
+            let first = asks(&proxy, &failure);
+            assert_eq!(
+                [first, proxy.get(&GET).status(), proxy.get(&GET).status()],
+                expected,
+                "{name} {mode}"
+            );
+            assert_eq!(
+                proxy.verdicts().pop().unwrap().reason.map(portcullis_core::Reason::as_str),
+                Some(reason)
+            );
+            assert_eq!(proxy.host.calls.borrow().len(), 1, "{name} {mode}: not asked again at once");
+            assert_eq!(proxy.host.metrics.borrow()["portcullis.rate_limit.service_failed"], 1);
+            // It is asked again soon, by one request; the next one has what was granted.
+            proxy.host.time.set(Some(UnixTime::from_secs(NOW + 1)));
+            assert_eq!(asks(&proxy, &ok()), 200, "{name} {mode}");
+            assert_eq!(statuses(&proxy, 4), [200; 4]);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_can_not_be_made_is_a_failure_of_the_service() {
+    // No such cluster.
+    let proxy = start(host(), &global("", ""));
+    assert_eq!(statuses(&proxy, 3), [200, 200, 429]);
+    assert_eq!(proxy.host.metrics.borrow()["portcullis.rate_limit.service_failed"], 1);
+}
+
+#[test]
+fn requests_that_come_meanwhile_wait_for_the_same_answer() {
+    let proxy = start(with_service(), &global("", ""));
+    let waiting: Vec<_> = (0..7)
+        .map(|_| match proxy.get(&GET) {
+            Ended::Waits(stream) => stream,
+            ended => panic!("{ended:?}"),
+        })
+        .collect();
+    assert_eq!(proxy.host.calls.borrow().len(), 1, "one question for all");
+    let call = proxy.host.calls.borrow()[0].clone();
+    proxy.answer_grpc(&call, &ok());
+    let mut waiting = waiting.into_iter();
+    for _ in 0..5 {
+        assert_eq!(proxy.resume(waiting.next().unwrap()).status(), 200);
+    }
+    // The lease is used up: the sixth asks, the seventh waits for it.
+    let left: Vec<_> = waiting
+        .map(|stream| match proxy.resume(stream) {
+            Ended::Waits(stream) => stream,
+            ended => panic!("{ended:?}"),
+        })
+        .collect();
+    let call = proxy.host.calls.borrow()[1].clone();
+    assert_eq!(proxy.host.calls.borrow().len(), 2);
+    proxy.answer_grpc(&call, &ok());
+    assert!(left.into_iter().all(|stream| proxy.resume(stream).status() == 200));
+}
+
+#[test]
+fn nobody_waits_for_an_answer_that_does_not_come() {
+    let proxy = start(with_service(), &global("", ""));
+    let Ended::Waits(stream) = proxy.get(&GET) else { panic!("expected a question") };
+    // Another one's answer is not ours.
+    let Ended::Waits(stream) = proxy.resume(stream) else { panic!("still waiting") };
+    proxy.host.time.set(Some(UnixTime::from_secs(NOW + 2)));
+    proxy.tick();
+    assert_eq!(proxy.resume(stream).status(), 200, "by the local limit");
+    assert_eq!(statuses(&proxy, 2), [200, 429]);
+}
+
+#[test]
+fn a_service_and_its_limits_belong_together() {
+    for (configuration, expected) in [
+        (
+            r#"{"limits": [{"id": "a", "requests": 2, "per": "1m", "global": {}}]}"#.to_owned(),
+            "limits[0].global: expected `rate_limit_service` for the whole configuration, found none",
+        ),
+        (
+            TWO.replace("{\"limits", r#"{"rate_limit_service": {"cluster": "rls"}, "limits"#),
+            "rate_limit_service: expected a limit with `global`, found none",
+        ),
+        (
+            global(r#", "timeout": "11s""#, ""),
+            "rate_limit_service.timeout: expected `1ms` to `10s`, found 11s",
+        ),
+        (global(r#", "timeout": "0s""#, ""), "rate_limit_service.timeout: expected `1ms` to `10s`, found 0s"),
+        (
+            global(r#", "domain": """#, ""),
+            "rate_limit_service.domain: expected a name of 1 to 256 characters, found 0",
+        ),
+        (
+            global("", "").replace("\"lease\": 5", "\"lease\": 0"),
+            "limits[0].global.lease: expected 1 to 10000, found 0",
+        ),
+        (
+            global("", "").replace("\"lease\": 5", "\"lease_for\": \"2m\""),
+            "limits[0].global.lease_for: expected whole seconds from 1s to 1m, found 2m",
+        ),
+        (
+            r#"{"limits": [{"id": "a", "concurrent": 2, "global": {}}]}"#.to_owned(),
+            "limits[0].global: expected only beside `requests`",
+        ),
+    ] {
+        let error = configure(configuration.as_bytes(), &host()).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some(expected), "{configuration}");
+    }
+}
+
+/// The end of a request with this status.
+fn ends(proxy: &FakeProxy, status: u64, body: &[u8]) -> u16 {
+    let fields = [(":method", "POST"), (":path", "/login"), ("content-type", "application/json")];
+    let mut stream = proxy.stream();
+    *proxy.host.request_headers.borrow_mut() = fields.into_iter().collect();
+    *proxy.host.body.borrow_mut() = body.to_vec();
+    proxy.host.replies.borrow_mut().clear();
+    stream.on_request_headers(&proxy.host, false);
+    stream.on_request_body(&proxy.host, body.len(), true);
+    let replied = proxy.host.replies.borrow().first().map(|reply| reply.status);
+    proxy.host.set("response.code", replied.map_or(status, u64::from).to_le_bytes());
+    stream.on_log(&proxy.host);
+    replied.unwrap_or(200)
+}
+
+// covers: OWASP-API-05
+#[test]
+fn the_end_of_a_request_says_whether_it_has_failed() {
+    let proxy = start(
+        host(),
+        r#"{"limits": [{"id": "login", "key": [{"body": "user"}], "failures": {"allowed": 2, "lock": "1m"}}]}"#,
+    );
+    let alice = br#"{"user": "alice"}"#;
+    assert_eq!([401, 500, 401, 401].map(|status| ends(&proxy, status, alice)), [200, 200, 200, 429]);
+    assert_eq!(ends(&proxy, 401, br#"{"user": "bob"}"#), 200);
+    assert_eq!(proxy.host.metrics.borrow()["portcullis.rate_limit.locked_out"], 1);
+    proxy.host.time.set(Some(UnixTime::from_secs(NOW + 60)));
+    assert_eq!([200, 401, 401].map(|status| ends(&proxy, status, alice)), [200; 3], "a success begins anew");
+    assert_eq!(ends(&proxy, 200, alice), 429);
+}
+
+#[test]
+fn a_slot_is_free_again_however_its_request_ends() {
+    let proxy = start(host(), r#"{"limits": [{"id": "slow", "concurrent": 1}]}"#);
+    let mut first = proxy.stream();
+    *proxy.host.request_headers.borrow_mut() = GET.into_iter().collect();
+    first.on_request_headers(&proxy.host, true);
+    let second = proxy.get(&GET);
+    assert_eq!((second.status(), second.reason()), (429, "rate.too_many_at_once".to_owned()));
+    // Without any response.
+    first.on_log(&proxy.host);
+    assert_eq!(proxy.get(&GET).status(), 200);
+}
+
+#[test]
+fn exempt_requests_are_not_counted() {
+    let proxy = start(
+        host(),
+        &TWO.replace("{\"limits", r#"{"exempt": [{"client_address": ["192.0.2.0/24"]}], "limits"#),
+    );
+    assert_eq!(statuses(&proxy, 5), [200; 5]);
+    proxy.host.set("source.address", "198.51.100.1:4000");
+    assert_eq!(statuses(&proxy, 3), [200, 200, 429]);
+}
+
+#[test]
+fn an_attribute_can_be_a_key() {
+    let proxy = start(
+        host(),
+        r#"{"limits": [{"id": "certificate", "key": [{"property": ["connection", "sha256_peer_certificate_digest"]}],
+            "missing": "skip", "requests": 1, "per": "1m"}]}"#,
+    );
+    assert_eq!(statuses(&proxy, 2), [200; 2]);
+    for digest in ["aa", "bb"] {
+        proxy.host.set("connection.sha256_peer_certificate_digest", digest);
+        assert_eq!(statuses(&proxy, 2), [200, 429], "{digest}");
     }
 }

@@ -9,6 +9,9 @@ use crate::table::tests::FakeStore;
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_800_000_000 * SECOND;
 
+/// No service was asked.
+const NOBODY: Asked<'static> = Asked { answers: &[], may_ask: false };
+
 fn policy(document: &str) -> Policy {
     Policy::new(config::load(document.as_bytes()).unwrap()).unwrap()
 }
@@ -59,7 +62,8 @@ fn admit(
     let facts = Facts { request, address: address.parse().ok(), identity: None, body, properties: &[] };
     let mut admission = Admission::default();
     let selected = policy.select(request).unwrap();
-    let result = policy.decide(&selected, &Seed::new([1; 16]), &facts, store, &mut admission);
+    let result =
+        policy.decide(&selected, &Seed::new([1; 16]), &facts, store, NOBODY, &mut admission).map(|_| ());
     (result, admission)
 }
 
@@ -232,7 +236,7 @@ fn limits_by_claim_count_users_and_not_addresses() {
             properties: &[],
         };
         let (selected, mut admission) = (policy.select(&request).unwrap(), Admission::default());
-        policy.decide(&selected, &Seed::new([1; 16]), &facts, &store, &mut admission).is_ok()
+        policy.decide(&selected, &Seed::new([1; 16]), &facts, &store, NOBODY, &mut admission).is_ok()
     };
     assert!(ask("idp", "192.0.2.1") && ask("idp", "192.0.2.2") && !ask("idp", "192.0.2.3"));
     assert!(ask("other", "192.0.2.1"));
@@ -503,8 +507,8 @@ fn what_a_refused_request_held_is_free_again() {
         properties: &[],
     };
     let seed = Seed::new([1; 16]);
-    assert!(policy.decide(&by_head, &seed, &facts, &store, &mut admission).is_ok());
-    assert!(policy.decide(&by_body, &seed, &facts, &store, &mut admission).is_err());
+    assert!(policy.decide(&by_head, &seed, &facts, &store, NOBODY, &mut admission).is_ok());
+    assert!(policy.decide(&by_body, &seed, &facts, &store, NOBODY, &mut admission).is_err());
     assert!(!admission.settles());
     let bob = Body::read(&login, br#"{"user": "bob"}"#);
     assert!(admit(&policy, &store, &login, "192.0.2.1", Some(&bob)).0.is_ok(), "slot and token went back");

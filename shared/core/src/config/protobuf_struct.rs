@@ -6,6 +6,7 @@
 use serde_json::{Map, Number, Value};
 
 use crate::json;
+use crate::protobuf::{Reader, Wire};
 
 /// The value of a serialized `Struct`; none for anything that is not exactly one.
 pub fn parse(message: &[u8]) -> Option<Value> {
@@ -15,7 +16,7 @@ pub fn parse(message: &[u8]) -> Option<Value> {
 /// `Struct { map<string, Value> fields = 1; }`
 fn structure(message: &[u8], depth: usize) -> Option<Map<String, Value>> {
     let mut map = Map::new();
-    let mut reader = Reader(message);
+    let mut reader = Reader::new(message);
     while let Some(field) = reader.field()? {
         let (1, Wire::Bytes(entry)) = field else {
             return None;
@@ -32,7 +33,7 @@ fn structure(message: &[u8], depth: usize) -> Option<Map<String, Value>> {
 /// A map entry: key 1, value 2; an absent one is the empty string or null.
 fn entry_of(message: &[u8], depth: usize) -> Option<(String, Value)> {
     let (mut name, mut found) = (String::new(), Value::Null);
-    let mut reader = Reader(message);
+    let mut reader = Reader::new(message);
     while let Some(field) = reader.field()? {
         match field {
             (1, Wire::Bytes(bytes)) => name = text(bytes)?,
@@ -46,7 +47,7 @@ fn entry_of(message: &[u8], depth: usize) -> Option<(String, Value)> {
 /// `Value { oneof kind { null = 1; number = 2; string = 3; bool = 4; Struct = 5; ListValue = 6; } }`
 fn value(message: &[u8], depth: usize) -> Option<Value> {
     let mut found = Value::Null;
-    let mut reader = Reader(message);
+    let mut reader = Reader::new(message);
     while let Some(field) = reader.field()? {
         found = match field {
             (1, Wire::Varint(_)) => Value::Null,
@@ -65,7 +66,7 @@ fn value(message: &[u8], depth: usize) -> Option<Value> {
 fn list(message: &[u8], depth: usize) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
     let mut values = Vec::new();
-    let mut reader = Reader(message);
+    let mut reader = Reader::new(message);
     while let Some(field) = reader.field()? {
         let (1, Wire::Bytes(bytes)) = field else {
             return None;
@@ -91,55 +92,6 @@ fn number(double: f64) -> Option<Value> {
 
 fn text(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
-}
-
-/// The wire types that the messages above use.
-enum Wire<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'a [u8]),
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// The next field with its number; `Some(None)` at the end, none for a truncated or unknown encoding.
-    #[expect(clippy::option_option, reason = "the outer level is for `?`")]
-    fn field(&mut self) -> Option<Option<(u64, Wire<'a>)>> {
-        if self.0.is_empty() {
-            return Some(None);
-        }
-        let tag = self.varint()?;
-        let wire = match tag & 7 {
-            0 => Wire::Varint(self.varint()?),
-            1 => Wire::Fixed64(u64::from_le_bytes(*self.take(8)?.first_chunk()?)),
-            2 => {
-                let len = usize::try_from(self.varint()?).ok()?;
-                Wire::Bytes(self.take(len)?)
-            }
-            _ => return None,
-        };
-        Some(Some((tag >> 3, wire)))
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
 }
 
 #[cfg(test)]
