@@ -5,6 +5,7 @@
 //! and so is the answer (1: whether it is valid).
 
 use portcullis_core::json::{self, Limits};
+use portcullis_core::protobuf::Message;
 use portcullis_jose::algorithm::{Hash, KeyType};
 use portcullis_jose::{Algorithm, SignatureVerifier, SoftwareVerifier, VerificationKey, base64url, der};
 use serde_json::Value;
