@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from harness import cases, idp
+from harness import cases, client, idp, profile
 from harness.stack import Stack
 
 
@@ -44,6 +44,52 @@ def test_an_unmet_expectation_is_a_problem(stack: Stack, expect: dict, problem: 
     case = cases.Case(Path("x.yaml"), "no-filters", "x", [], [{"request": request, "expect": expect}])
     found = cases.run(case, stack)
     assert any(problem in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("what", "changed", "problem"),
+    [
+        ("as the profile has it", [], ""),
+        ("a field more", [("x-a", "1")], ""),
+        ("a value of the upstream's where it may stay", [("cache-control", "public")], ""),
+        ("a field is missing", [("x-frame-options", None)], "'x-frame-options': []"),
+        ("a field is there twice", [("x-frame-options", "DENY"), ("x-frame-options", "DENY")], "'x-frame-options': ['DENY', 'DENY']"),
+        ("a field that may be the upstream's is missing", [("cache-control", None)], "'cache-control': []"),
+        ("another value", [("referrer-policy", "unsafe-url")], "'referrer-policy': ['unsafe-url']"),
+        ("HSTS without TLS", [("strict-transport-security", "max-age=1")], "'strict-transport-security': ['max-age=1']"),
+    ],
+)
+def test_an_answer_without_its_profile_is_a_problem(stacks: Stacks, what: str, changed: list, problem: str) -> None:
+    names = {name for name, _ in changed}
+    kept = [(name, value or "no-store") for name, value in profile.API.items() if name not in names]
+    headers = [*kept, *((name, value) for name, value in changed if value is not None)]
+    step = {"request": {"path": "/"}, "upstream": {"headers": headers, "body": "x"}, "expect": {"profile": "api-2026"}}
+    found = cases.run(cases.Case(Path("x.yaml"), "no-filters", "x", [], [step]), stacks("no-filters"))
+    assert len(found) == bool(problem) and all(problem in line for line in found), (what, found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], "none"),
+        ([{"module": "jwt-auth", "config": {}}], "none"),
+        ([{"module": "audit"}, {"module": "header-guard"}], "api-2026"),
+        ([{"module": "header-guard", "config": {"response": {"profile": "web"}}}], "web"),
+        ([{"module": "suite", "config": {"filters": [{"filter": "header-guard"}]}}], "api-2026"),
+    ],
+)
+def test_the_profile_of_a_case_is_that_of_its_configuration(filters: list, expected: str) -> None:
+    assert profile.configured(filters) == expected
+
+
+def test_a_case_says_what_is_not_of_the_profile() -> None:
+    bare = client.Response(400, [], b"", [])
+    hardened = client.Response(200, [(name, value or "x") for name, value in profile.WEB.items()], b"", [])
+    assert profile.compare("absent", bare) == profile.compare("web-2026", hardened) == profile.compare("none", bare) == []
+    assert profile.compare("absent", hardened) and profile.compare("web-2026", bare) and profile.compare("api-2026", hardened)
+    twice = client.Response(200, [*hardened.headers, ("content-security-policy", "y")], b"", [])
+    assert "'content-security-policy': ['x', 'y']" in profile.compare("web-2026", twice)[0]
+    assert "content-security-policy" not in profile.compare({"name": "web-2026", "but": ["content-security-policy"]}, bare)[0]
 
 
 def test_a_token_in_a_log_is_a_problem(stack: Stack) -> None:

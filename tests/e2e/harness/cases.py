@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 
 import yaml
 
-from . import client, idp, project
+from . import client, idp, profile, project
 from .stack import Stack
 from .upstream import Answer, Recorded
 
@@ -23,7 +23,7 @@ REQUEST_FIELDS = {"method", "path", "headers", "body", "json", "raw", "protocol"
 EXPECT_FIELDS = {
     "status", "headers", "headers_absent", "body", "body_json", "body_without", "reason", "trailers", "connection_closed",
     "upstream_requests", "upstream_headers", "upstream_headers_absent", "upstream_target", "upstream_body",
-    "upstream_trailers",
+    "upstream_trailers", "profile",
     "audit", "log", "log_lines", "logs_without", "max_seconds",
 }
 MACRO = re.compile(r"\$\{([a-z][\w.-]*)\}")
@@ -125,6 +125,9 @@ class _Step:
             time.sleep(SETTLE_SECONDS)
         if answers:
             problems += _compare_answer(expect, answers[-1])
+        # Whatever a case is about, and whoever answers.
+        wanted = expect.get("profile", profile.configured(stack.setup.filters))
+        problems += [problem for answer in answers for problem in profile.compare(wanted, answer)]
         problems += _compare_upstream(expect, stack.upstream.requests[requests_before:])
         problems += _compare_event(expect, events[-1] if events else None)
         log = stack.logs()[log_before:]
