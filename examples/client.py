@@ -30,6 +30,9 @@ class Answer:
     def header(self, name: str) -> str:
         return ", ".join(value for key, value in self.headers if key.lower() == name)
 
+    def count(self, name: str) -> int:
+        return sum(key.lower() == name for key, _ in self.headers)
+
     def names(self) -> set:
         return {key.lower() for key, _ in self.headers}
 
