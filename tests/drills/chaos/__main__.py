@@ -10,7 +10,7 @@ from harness.envoy import StartError
 
 from . import drill, faults, reloads, report
 
-# A second of each client; there are 20. While the configuration changes, 1,000 requests a second come.
+# A second of each client; there are 23. While the configuration changes, about 1,000 requests a second come.
 RELOAD_RATE = 50.0
 RESULTS = project.ROOT / "target" / "chaos" / "results.json"
 

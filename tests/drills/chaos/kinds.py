@@ -9,6 +9,7 @@ from harness.traffic import Kind
 # The drill takes minutes.
 LIFETIME = {"claims": {"exp": "${now+3600}"}}
 JSON = (b"content-type", b"application/json")
+SESSION = (b"cookie", b"sid=1")
 OPAQUE = "mF_9~B5f-4~1JqM"
 
 
@@ -38,15 +39,21 @@ def make() -> tuple[Kind, ...]:
         return Kind(name, lambda: request, expected, clients)
 
     return (
-        fixed("read", "200", 4, client.http1("GET", b"/orders/7", [good])),
-        fixed("create", "200", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":"tea"}')),
+        fixed("read", "200", 3, client.http1("GET", b"/orders/7", [good])),
+        fixed("create", "200", 1, client.http1("POST", b"/orders", [good, JSON], b'{"item":"tea"}')),
         fixed("opaque", "200", 2, client.http1("GET", b"/orders/7", [bearer(OPAQUE)])),
         fixed("inactive", "401 jwt.invalid_token", 1, client.http1("GET", b"/orders/7", [bearer("unknown")])),
         fixed("health", "200", 1, client.http1("GET", b"/health", [])),
-        fixed("no token", "401 jwt.missing", 2, client.http1("GET", b"/orders/7", [])),
-        fixed("forged", "401 jwt.invalid_token", 2, client.http1("GET", b"/orders/7", [forged])),
+        fixed("no token", "401 jwt.missing", 1, client.http1("GET", b"/orders/7", [])),
+        fixed("forged", "401 jwt.invalid_token", 1, client.http1("GET", b"/orders/7", [forged])),
         fixed("expired", "401 jwt.invalid_token", 1, client.http1("GET", b"/orders/7", [expired])),
         Kind("unknown key", unknown_key, "401 jwt.invalid_token", 2),
+        fixed("page", "200", 1, client.http1("GET", b"/orders/7", [good, SESSION, (b"origin", b"https://app.test")])),
+        fixed("preflight", "204", 1, client.http1("OPTIONS", b"/orders", [
+            (b"origin", b"https://app.test"), (b"access-control-request-method", b"POST")])),
+        fixed("other site", "403 header.cross_site", 1, client.http1("GET", b"/orders/7", [
+            good, SESSION, (b"sec-fetch-site", b"cross-site")])),
+        fixed("two sessions", "400 header.duplicate", 1, client.http1("GET", b"/orders/7", [good, SESSION, SESSION])),
         fixed("bad body", "400 schema.invalid", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":7}')),
         fixed("bad path", "404 schema.unknown_path", 1, client.http1("GET", b"/admin", [good])),
         fixed("login limit", "429 rate.exceeded", 2, client.http1("POST", b"/login", [JSON], b'{"user":"u"}')),
@@ -55,9 +62,9 @@ def make() -> tuple[Kind, ...]:
 
 
 # Those that must reach the upstream.
-GOOD = frozenset({"read", "create", "opaque", "health"})
+GOOD = frozenset({"read", "page", "create", "opaque", "health"})
 # Those whose verdict needs a key of the identity provider.
-KEYED = frozenset({"read", "create", "forged", "unknown key", "bad body", "bad path", "user limit"})
+KEYED = frozenset({"read", "page", "create", "forged", "unknown key", "bad body", "bad path", "user limit"})
 # Those that an issuer is asked about.
 ASKED = frozenset({"opaque", "inactive"})
 # Those over a limit, once the limit's first requests have passed.

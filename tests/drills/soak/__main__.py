@@ -109,7 +109,13 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
 
 def _upstream() -> dict:
     """An Envoy that answers everything by itself, and counts."""
-    answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+    # Of these fields each is mended or removed.
+    fields = [("set-cookie", "sid=1"), ("set-cookie", "a=1; Domain=.com"), ("location", "//evil.test"), ("server", "x"),
+              ("access-control-allow-origin", "*"), ("cache-control", "public")]
+    answer = {
+        "match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}},
+        "response_headers_to_add": [{"header": {"key": name, "value": value}} for name, value in fields],
+    }
     return config.bootstrap(config.Setup(filters=[], connection_manager="bare", routes=[answer]), {}, "/dev/null")
 
 

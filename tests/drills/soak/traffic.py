@@ -22,6 +22,10 @@ VARIANTS = 200
 ADDRESSES = 30_000
 # Six days and more: longer than a soak takes, and within `max_lifetime` of configs/soak.yaml.
 LIFETIME = "${now+600000}"
+# Origins of configs/soak.yaml, and some that only look like them.
+OWN = [b"https://app.test", b"https://APP.test:443", b"https://" + MARK.lower() + b".shop.test"]
+FOREIGN = [b"null", b"https://app.test." + MARK.lower(), b"https://a." + MARK + b".shop.test", b"http://app.test", MARK,
+           b"https://app.test/" + MARK]
 JSON = (b"content-type", b"application/json")
 PASSED = frozenset({200})
 LIMITED = frozenset({200, 429})
@@ -71,18 +75,23 @@ def kinds(seed: int) -> list[Kind]:
         Kind("good: create", 50, maker.many(lambda: maker.order(MARK_TEXT)), PASSED),
         Kind("good: large body", 3, maker.many(lambda: maker.order("é" * 20_000), 10), PASSED),
         Kind("limited: login from any address", 50, maker.many(maker.login, ADDRESSES), LIMITED),
-        Kind("limited: any partner key", 50, maker.many(lambda: maker.get("/orders/7", None, (b"x-api-key", MARK))), LIMITED),
+        Kind("limited: any partner key", 40, maker.many(lambda: maker.get("/orders/7", None, (b"x-api-key", MARK))), LIMITED),
         Kind("good: opaque token", 15, [maker.get("/orders/7", token) for token in _opaque()], PASSED),
         Kind("token: opaque, not active", 10, maker.many(lambda: maker.get("/orders/7", MARK.decode()))),
         Kind("token: another kid", 70, maker.many(maker.unknown_kid)),
         Kind("token: bad signature", 70, [maker.get("/orders/7", token) for token in maker.forged()]),
-        Kind("token: wrong in form", 75, [maker.get("/orders/7", token) for token in maker.malformed()]),
+        Kind("token: wrong in form", 65, [maker.get("/orders/7", token) for token in maker.malformed()]),
         Kind("token: huge", 10, maker.many(maker.huge_token)),
-        Kind("path", 80, maker.many(maker.path)),
-        Kind("query", 60, maker.many(maker.query)),
+        Kind("path", 70, maker.many(maker.path)),
+        Kind("query", 50, maker.many(maker.query)),
         Kind("header fields, refused", 60, maker.many(maker.bad_fields)),
         Kind("header fields, harmless", 50, maker.many(maker.odd_fields), PASSED),
-        Kind("body: wrong", 90, maker.many(maker.body)),
+        Kind("page: preflight", 10, maker.many(maker.preflight), frozenset({204})),
+        Kind("page: preflight, refused", 10, maker.many(maker.bad_preflight), frozenset({400, 403})),
+        Kind("page: of an own origin", 10, maker.many(maker.own_page), PASSED),
+        Kind("page: of another site", 10, maker.many(maker.foreign_page), frozenset({400, 403})),
+        Kind("cookies: two of a session", 10, maker.many(maker.two_sessions), frozenset({400})),
+        Kind("body: wrong", 80, maker.many(maker.body)),
         Kind("body: chunked and wrong", 30, maker.many(lambda: maker.chunked(maker.wrong_json()))),
         Kind("method", 27, maker.many(maker.method)),
         Kind("reset: within the header fields", 20, maker.many(lambda: maker.cut(maker.get("/orders/7"))), reset=True),
@@ -231,6 +240,37 @@ class _Maker:
             [(b"cookie", b";" * 700 + MARK)], [(b"x-note", MARK * 400)], [(b"traceparent", MARK), (b"traceparent", MARK)],
             [(b"range", b"bytes=" + b"0-," * 90 + MARK)],
         ]))
+
+    def preflight(self) -> bytes:
+        origin, method = self._rng.choice(OWN), self._rng.choice([b"GET", b"POST", b"DELETE"])
+        return self._ask(origin, method, b"content-type, authorization", (b"user-agent", MARK))
+
+    def bad_preflight(self) -> bytes:
+        own = self._rng.choice(OWN)
+        return self._ask(*self._rng.choice([
+            *((origin, b"GET", b"content-type") for origin in FOREIGN), (own, MARK, b"content-type"), (own, b"GET", MARK),
+            (own, b"PUT", b""), (own, b"GET", b"content-type," * 200 + MARK),
+        ]))
+
+    def _ask(self, origin: bytes, method: bytes, names: bytes, *fields: tuple[bytes, bytes]) -> bytes:
+        asked = [(b"origin", origin), (b"access-control-request-method", method), (b"access-control-request-headers", names)]
+        return client.http1("OPTIONS", self._rng.choice([b"/orders", b"/orders/7"]), [*asked, *fields])
+
+    def own_page(self) -> bytes:
+        return self.get(self._rng.choice(["/orders/7", "/orders"]), None, (b"cookie", b"a=1; sid=" + MARK), *self._rng.choice([
+            [(b"sec-fetch-site", b"same-origin")], [(b"sec-fetch-site", b"none")],
+            *([(b"sec-fetch-site", b"cross-site"), (b"origin", origin)] for origin in OWN),
+        ]))
+
+    def foreign_page(self) -> bytes:
+        return self.get(self._rng.choice(["/orders/7", "/orders"]), None, (b"cookie", b"sid=" + MARK), *self._rng.choice([
+            [(b"sec-fetch-site", b"cross-site")], [(b"sec-fetch-site", MARK)],
+            *([(b"origin", origin)] for origin in FOREIGN),
+        ]))
+
+    def two_sessions(self) -> bytes:
+        name, other = self._rng.choice([(b"sid", b"SID"), (b"app-" + MARK, b"app-" + MARK), (b"__Host-a", b"__host-a")])
+        return self.get("/orders/7", None, (b"cookie", name + b"=1; " + b"b=2; " * self._rng.randint(0, 60) + other + b"=" + MARK))
 
     def wrong_json(self) -> bytes:
         mark = MARK
