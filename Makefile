@@ -26,7 +26,7 @@ help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: rust-target python ## Install what is missing: wasm target, Python packages, Envoy
+setup: rust-target python redis ## Install what is missing: wasm target, Python packages, Envoy
 
 .PHONY: rust-target
 rust-target:
@@ -40,6 +40,10 @@ TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 .PHONY: python
 python:
 	@tests/tools/setup.sh
+
+.PHONY: redis
+redis:
+	@command -v redis-server >/dev/null || echo "no redis-server: tests of limits that are counted in Redis will be skipped (Debian, Ubuntu: apt install redis-server)"
 
 .PHONY: build
 build: rust-target ## Compile the filters to dist/NAME.wasm
@@ -58,6 +62,11 @@ build-test-modules: rust-target
 	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
 	  $(foreach name,$(TEST_MODULES),-p portcullis-$(name) --features portcullis-$(name)/module)
 	@$(MODULE_CHECK) strip $(foreach name,$(TEST_MODULES),$(call named,$(name))=dist/test/$(name).wasm)
+
+.PHONY: build-test-services
+build-test-services: rust-target
+	@echo "building the rate-limit service of the tests"
+	@tests/tools/rate-limit-service.sh build
 
 .PHONY: sizes
 sizes: ## Compare the sizes of the modules with their budgets
@@ -81,13 +90,14 @@ demo-docker: setup build ## The same by Docker Compose with the official Envoy i
 	@$(PYTHON) examples/demo.py --docker
 
 .PHONY: test
-test: setup build build-test-modules check-panics test-native test-wasm test-differential test-faults test-e2e cases ## Run every test
+test: setup build build-test-modules build-test-services check-panics test-native test-wasm test-differential test-faults test-e2e cases ## Run every test
 
 .PHONY: test-native
 test-native: rust-target ## Unit and property tests
 	@echo "unit and property tests"
 	@# The sweep needs the modules: `make test-faults`.
 	@$(CARGO) test --locked --quiet --workspace --exclude portcullis-sweep
+	@tests/tools/rate-limit-service.sh test
 
 .PHONY: test-wasm
 test-wasm: rust-target ## The same tests in a wasm engine, wasmtime
@@ -126,11 +136,11 @@ fuzz-merge: rust-target python ## Take what fuzzing found into the committed cor
 	@$(PYTHON) tests/fuzz/fuzz.py --merge $(if $(TARGET),--target $(TARGET))
 
 .PHONY: chaos
-chaos: setup build build-test-modules ## Everything around the filters fails while traffic runs, about 8 minutes
+chaos: setup build build-test-modules build-test-services ## Everything around the filters fails while traffic runs, about 8 minutes
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m chaos $(CHAOS)
 
 .PHONY: soak
-soak: setup build worst-case ## Memory and time under REQUESTS=1000000 hostile requests, resets, slow bodies
+soak: setup build build-test-services worst-case ## Memory and time under REQUESTS=1000000 hostile requests, resets, slow bodies
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m soak $(if $(REQUESTS),--requests $(REQUESTS))
 
 .PHONY: worst-case
@@ -138,9 +148,10 @@ worst-case: setup build ## What the worst input costs against the largest ordina
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m worst_case
 
 .PHONY: lint
-lint: rust-target python ## Format, clippy, and that the bootstraps are what their parts make
+lint: rust-target python build-test-services ## Format, clippy, and that the bootstraps are what their parts make
 	@$(PYTHON) envoy-config/parts/render.py --check
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path tests/rate-limit-service/Cargo.toml --check
 	@$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
 
 .PHONY: doc
