@@ -7,6 +7,7 @@ from typing import Iterator, Optional
 import pytest
 
 from harness import config
+from harness.redis import Redis
 from harness.stack import Stack
 
 
@@ -50,3 +51,12 @@ def stacks() -> Iterator[Stacks]:
     shared = Stacks()
     yield shared
     shared.close()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis, empty; the test is skipped on a machine that has none."""
+    if reason := Redis.missing():
+        pytest.skip(reason)
+    with Redis() as running:
+        yield running

@@ -18,7 +18,7 @@ from .upstream import Answer, Recorded
 # How long something that must not arrive at the upstream is given to arrive.
 SETTLE_SECONDS = 0.03
 MAX_SECONDS = 3.0
-STEP_FIELDS = {"request", "expect", "repeat", "upstream", "idp", "wait"}
+STEP_FIELDS = {"request", "expect", "repeat", "upstream", "idp", "rate_limit_service", "wait"}
 REQUEST_FIELDS = {"method", "path", "headers", "body", "json", "raw", "protocol", "trailers", "answers", "peer"}
 EXPECT_FIELDS = {
     "status", "headers", "headers_absent", "body", "body_json", "body_without", "reason", "trailers", "connection_closed",
@@ -99,6 +99,9 @@ class _Step:
         stack.upstream.answer = _answer(step.get("upstream", {}))
         if "idp" in step:
             _set_idp(stack, step["idp"])
+        if "rate_limit_service" in step:
+            assert stack.rate_limit_service is not None
+            stack.rate_limit_service.fail(**step["rate_limit_service"])
         time.sleep(step.get("wait", 0))
         if "request" not in step:
             return []

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 
 import yaml
 
-from . import idp, project
+from . import idp, project, rate_limit_service
 
 MACRO = re.compile(r"\$\{(jwks?):([\w,=-]+)\}")
 TYPE = "type.googleapis.com/"
@@ -31,6 +31,15 @@ HARDENED = {
     "merge_slashes": True,
     "path_with_escaped_slashes_action": "REJECT_REQUEST",
     "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+}
+# What a cluster whose server speaks gRPC needs.
+HTTP2 = {
+    "typed_extension_protocol_options": {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        },
+    },
 }
 PROXY_PROTOCOL = {
     "name": "proxy_protocol",
@@ -56,6 +65,7 @@ class Setup:
     options           further fields of the connection manager
     routes            Envoy routes; default: everything to the cluster `upstream`
     cluster           further fields of the cluster `upstream`
+    limits            starts a rate-limit service with these, the cluster `rate-limit-service`: `rate_limit_service.Limit`
     proxy_protocol    whether a case may choose its address, with `peer` in the request
     vm_id             default `portcullis`
     environment       environment variables that the modules may read, besides INTROSPECTION_SECRET
@@ -67,6 +77,7 @@ class Setup:
     options: dict[str, Any] = field(default_factory=dict)
     routes: list[dict[str, Any]] = field(default_factory=list)
     cluster: dict[str, Any] = field(default_factory=dict)
+    limits: list[dict[str, Any]] = field(default_factory=list)
     proxy_protocol: bool = False
     vm_id: str = "portcullis"
     environment: dict[str, str] = field(default_factory=dict)
@@ -83,8 +94,9 @@ def load(name: str) -> Setup:
 
 
 def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[str, Any]:
-    """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`, `introspection`), on the loopback
-    address."""
+    """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`, `introspection`, and maybe
+    `rate-limit-service`), on the loopback address."""
+    of_clusters = {"upstream": setup.cluster, rate_limit_service.CLUSTER: HTTP2}
     manager: dict[str, Any] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
@@ -111,7 +123,7 @@ def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[s
                 "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}],
                                    **({"transport_socket": setup.transport_socket} if setup.transport_socket else {})}],
             }],
-            "clusters": [_cluster(name, port, setup.cluster if name == "upstream" else {}) for name, port in ports.items()],
+            "clusters": [_cluster(name, port, of_clusters.get(name, {})) for name, port in ports.items()],
         },
     }
 

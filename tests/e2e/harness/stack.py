@@ -1,4 +1,4 @@
-"""Upstream, identity provider and Envoy together: what nearly every test runs against."""
+"""Upstream, identity provider, Envoy, and a rate-limit service when there are limits: what nearly every test runs against."""
 
 import contextlib
 import json
@@ -11,6 +11,7 @@ from . import client, config
 from .dynamic import DynamicListeners
 from .envoy import Envoy
 from .idp import IdentityProvider
+from .rate_limit_service import CLUSTER, Limit, RateLimitService
 from .upstream import Upstream, wait_until
 
 # After a reload, connections of the old listener are told to end with their next answer, and closed after so long. A
@@ -23,11 +24,12 @@ class Stack:
     """Everything for one configuration, used as a context manager. `idp_fault`: see `IdentityProvider.fail`;
     `idp_delay`: in seconds. `introspection` is a server of its own, so that it can fail while the keys are there.
 
-    `dynamic`: the listener comes from a file, so that `reload` can change it.
+    `dynamic`: the listener comes from a file, so that `reload` can change it. `rate_limit_service`: one that runs, with its
+    own storage say, in the place of the one that the setup's `limits` make.
     """
 
     def __init__(self, setup: config.Setup, concurrency: int = 2, idp_fault: str = "", idp_delay: float = 0.0,
-                 dynamic: bool = False) -> None:
+                 dynamic: bool = False, rate_limit_service: Optional[RateLimitService] = None) -> None:
         self._dynamic = dynamic
         self.setup = setup
         self._idp_fault = idp_fault
@@ -37,6 +39,7 @@ class Stack:
         # Not started yet: what they say can be changed before Envoy asks.
         self.idp = IdentityProvider()
         self.introspection = IdentityProvider()
+        self.rate_limit_service = rate_limit_service
 
     def __enter__(self) -> "Stack":
         with self._exits:
@@ -47,6 +50,9 @@ class Stack:
             self.idp.fail(self._idp_fault)
             self.idp.delay = self._idp_delay
             self._exits.enter_context(self.introspection)
+            if self.rate_limit_service is None and self.setup.limits:
+                self.rate_limit_service = RateLimitService([Limit(**limit) for limit in self.setup.limits])
+                self._exits.enter_context(self.rate_limit_service)
             bootstrap, arguments = self._bootstrap(self.setup, str(self.access_log)), []
             if self._dynamic:
                 watched = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-lds-")))
@@ -110,6 +116,8 @@ class Stack:
 
     def _bootstrap(self, setup: config.Setup, access_log: str) -> dict[str, Any]:
         ports = {"upstream": self.upstream.port, "idp": self.idp.port, "introspection": self.introspection.port}
+        if self.rate_limit_service is not None:
+            ports[CLUSTER] = self.rate_limit_service.port
         return config.bootstrap(setup, ports, access_log)
 
     def _lines(self) -> list[str]:
