@@ -1,12 +1,14 @@
 """The rate-limit service of the tests, asked by Envoy's own filter: it speaks the protocol, counts exactly and fails as told."""
 
 import contextlib
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Iterator, Optional
 
 import pytest
 
-from harness import client
+from harness import cases, client
 from harness.config import TYPE, Setup
 from harness.load import flood
 from harness.rate_limit_service import CLUSTER, Limit, RateLimitService
@@ -126,9 +128,10 @@ def test_it_fails_as_told(stack: Stack, fault: str, delay: float, status: int) -
 
 
 def test_an_answer_that_comes_late_is_none() -> None:
-    with RateLimitService([LIMIT]) as service, Stack(setup(timeout=0.5), rate_limit_service=service) as running:
-        service.fail(delay=1.0)
-        assert answer(running, "anna").status == NO_VERDICT
+    with_limits = dataclasses.replace(setup(timeout=0.5), limits=[dataclasses.asdict(LIMIT)])
+    with Stack(with_limits) as running:
+        step = {"rate_limit_service": {"delay": 1.0}, "request": {"headers": {"x-user": "anna"}}, "expect": {"status": NO_VERDICT}}
+        assert cases.run(cases.Case(Path("x.yaml"), "", "x", [], [step]), running) == []
 
 
 @pytest.mark.parametrize("storage", ["redis"], indirect=True)
