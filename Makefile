@@ -147,6 +147,10 @@ soak: setup build build-test-services worst-case ## Memory and time under REQUES
 worst-case: setup build ## What the worst input costs against the largest ordinary request
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m worst_case
 
+.PHONY: drill-rate-limit
+drill-rate-limit: setup build ## What rate-limit promises: exactness, 10,000,000 hostile keys (needs wrk); DRILL="--keys 1000000" for a shorter one
+	@PYTHONPATH=tests/e2e:tests/drills:tests/bench $(PYTHON) -m rate_limit $(DRILL)
+
 .PHONY: lint
 lint: rust-target python build-test-services ## Format, clippy, and that the bootstraps are what their parts make
 	@$(PYTHON) envoy-config/parts/render.py --check

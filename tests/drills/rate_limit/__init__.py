@@ -1,0 +1,1 @@
+"""What rate-limit promises, with real Envoy: `make drill-rate-limit`."""
