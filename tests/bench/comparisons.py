@@ -38,9 +38,9 @@ COMPARISONS = [
     _get("header-guard-vs-header-mutation", "header-guard", "header_mutation",
          "header_mutation sets the same 9 answer fields and removes 21 request and 4 answer names; header-guard knows more "
          "than 120 and 90 names and patterns, and refuses duplicates and malformed values, which header_mutation can't"),
-    _get("rate-limit-vs-noop", "rate-limit", "noop", "one bucket for each client address and a second limit for /login"),
+    _get("rate-limit-vs-noop", "rate-limit", "noop", "a bucket for each client address, one limit"),
     _get("rate-limit-vs-local-ratelimit", "rate-limit", "local_ratelimit",
-         "local_ratelimit with a descriptor for each remote address, and a limit of its own on the route /login"),
+         "the same against local_ratelimit with a descriptor for each remote address"),
     _tokens("jwt-rs256-unique", "RS256 tokens", "20,000 different tokens in turn, so that every signature is verified; 2048-bit key"),
     _tokens("jwt-es256-unique", "ES256 tokens", "the same with P-256 keys"),
     _get("jwt-rs256-repeated", "jwt-auth", "jwt_authn with cache", "one token again and again; jwt_authn with jwt_cache_config"),

@@ -17,7 +17,7 @@ from harness import config, idp
 HTTP = "type.googleapis.com/envoy.extensions.filters.http."
 HERE = Path(__file__).parent
 OPENAPI: dict[str, Any] = yaml.safe_load((HERE / "orders.openapi.yaml").read_text())
-# Higher than any load, so that no request of a run is refused; the limit of /login shows that the filter counts.
+# Higher than any load, so that no request of a run is refused; in the chains the limit of /login shows that it is counted.
 UNREACHED = 1_000_000
 KEYS = ("r1", "e1")
 
@@ -92,9 +92,9 @@ def build(name: str) -> Listener:
         case "header_mutation":
             return Listener([_header_mutation()], hardens=True)
         case "rate-limit":
-            return Listener([_ours(name, "rate-limit", _RATE_LIMIT)], {"second login": 429})
+            return Listener([_ours(name, "rate-limit", {"limits": [_CLIENT_LIMIT]})])
         case "local_ratelimit":
-            return Listener([_local_ratelimit(UNREACHED)], {"second login": 429}, login_limit=_local_ratelimit(1))
+            return Listener([_local_ratelimit(UNREACHED)])
         case "jwt-auth":
             return Listener([_ours(name, "jwt-auth", _jwt_auth())], {"no token": 401, "forged token": 401})
         case "jwt_authn":
@@ -134,9 +134,10 @@ def log_file(logs: Path, name: str) -> Path:
     return logs / f"{re.sub('[^a-z]+', '-', name.lower())}.log"
 
 
+_CLIENT_LIMIT = {"id": "client", "key": ["client_address"], "requests": UNREACHED, "per": "1s"}
 _RATE_LIMIT = {
     "limits": [
-        {"id": "client", "key": ["client_address"], "requests": UNREACHED, "per": "1s"},
+        _CLIENT_LIMIT,
         {"id": "login", "match": {"path": "/login"}, "key": ["client_address"], "requests": 1, "per": "1h"},
     ],
 }
