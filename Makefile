@@ -148,7 +148,7 @@ worst-case: setup build ## What the worst input costs against the largest ordina
 	@PYTHONPATH=tests/e2e:tests/drills $(PYTHON) -m worst_case
 
 .PHONY: drill-rate-limit
-drill-rate-limit: setup build ## What rate-limit promises: exactness, 10,000,000 hostile keys (needs wrk); DRILL="--keys 1000000" for a shorter one
+drill-rate-limit: setup build build-test-services ## What rate-limit promises: exactness, two Envoys with one limit (needs redis-server), 10,000,000 hostile keys (needs wrk); DRILL="--keys 1000000" for a shorter one
 	@PYTHONPATH=tests/e2e:tests/drills:tests/bench $(PYTHON) -m rate_limit $(DRILL)
 
 .PHONY: lint

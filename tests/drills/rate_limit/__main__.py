@@ -8,11 +8,12 @@ from collections.abc import Callable
 from harness.envoy import StartError
 from harness.project import NotBuilt
 
-from . import exactness, hostile_keys
+from . import exactness, global_limits, hostile_keys
 
 # A drill prints its figures and returns the promises that it saw broken.
 DRILLS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
     "exactness": lambda options: exactness.drill(options.requests, options.seed),
+    "global-limits": lambda options: global_limits.drill(options.requests, options.seed),
     "hostile-keys": lambda options: hostile_keys.drill(options.keys, options.seed),
 }
 
