@@ -74,7 +74,6 @@ fn end(now: u64, span: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "in tests an overflow is a failed test")]
 mod tests {
     use super::*;
 

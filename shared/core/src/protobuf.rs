@@ -26,7 +26,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field with its number; `Some(None)` at the end, none for a truncated or unknown encoding.
-    #[expect(clippy::option_option, reason = "the outer level is for `?`")]
     pub fn field(&mut self) -> Option<Option<(u64, Wire<'a>)>> {
         if self.0.is_empty() {
             return Some(None);

@@ -55,7 +55,6 @@ fn nanos(span: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "in tests an overflow is a failed test")]
 mod tests {
     use super::*;
 
