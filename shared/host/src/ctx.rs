@@ -58,37 +58,19 @@ impl Exchange {
 }
 
 /// A change to the header fields of the current direction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderEdit {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderEdit<'a> {
     /// Make this the only field of its name.
-    Set(Vec<u8>, Vec<u8>),
+    Set(&'a [u8], &'a [u8]),
     /// Add a field beside others of its name.
-    Append(Vec<u8>, Vec<u8>),
+    Append(&'a [u8], &'a [u8]),
     /// Remove every field of this name.
-    Remove(Vec<u8>),
+    Remove(&'a [u8]),
 }
 
-impl HeaderEdit {
-    /// The name of the field.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        match self {
-            Self::Set(name, _) | Self::Append(name, _) | Self::Remove(name) => name,
-        }
-    }
-
-    /// Makes it a change that costs the proxy less, where no field of the name is there: setting takes two calls, adding
-    /// one.
-    pub fn simplify(&mut self, headers: &Headers) {
-        if let Self::Set(name, value) = self
-            && !headers.contains(name)
-        {
-            *self = Self::Append(std::mem::take(name), std::mem::take(value));
-        }
-    }
-
+impl HeaderEdit<'_> {
     /// Applies the change to a snapshot.
-    pub fn apply(&self, headers: &mut Headers) {
+    pub fn apply(self, headers: &mut Headers) {
         match self {
             Self::Set(name, value) => headers.set(name, value),
             Self::Append(name, value) => headers.append(name, value),
@@ -99,12 +81,96 @@ impl HeaderEdit {
     }
 }
 
+/// What an edit does with its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Set,
+    Append,
+    Remove,
+}
+
+impl Kind {
+    const fn edit<'a>(self, name: &'a [u8], value: &'a [u8]) -> HeaderEdit<'a> {
+        match self {
+            Self::Set => HeaderEdit::Set(name, value),
+            Self::Append => HeaderEdit::Append(name, value),
+            Self::Remove => HeaderEdit::Remove(name),
+        }
+    }
+}
+
+/// Changes in their order. Their names and values lie in one buffer: an allocation for each would cost more than the
+/// change.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    kinds: Vec<Kind>,
+    fields: Headers,
+}
+
+impl Edits {
+    /// No changes, with room for so many, and for so many bytes of names and values.
+    #[must_use]
+    pub fn with_capacity(edits: usize, bytes: usize) -> Self {
+        let mut fields = Headers::default();
+        fields.reserve(edits, bytes);
+        Self { kinds: Vec::with_capacity(edits), fields }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// All in their order.
+    pub fn iter(&self) -> impl Iterator<Item = HeaderEdit<'_>> {
+        self.kinds.iter().zip(self.fields.iter()).map(|(kind, (name, value))| kind.edit(name, value))
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Applies those from `from` on to a snapshot, and says the name of each. Setting a field that is not there becomes
+    /// adding it, which costs the proxy one call instead of two.
+    pub(crate) fn apply_simplified(
+        &mut self,
+        from: usize,
+        headers: &mut Headers,
+        mut each: impl FnMut(&[u8]),
+    ) {
+        for (kind, (name, value)) in self.kinds.iter_mut().zip(self.fields.iter()).skip(from) {
+            if *kind == Kind::Set && !headers.contains(name) {
+                *kind = Kind::Append;
+            }
+            kind.edit(name, value).apply(headers);
+            each(name);
+        }
+    }
+
+    fn push(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
+        let before = self.fields.len();
+        self.fields.append(name, value);
+        // INVARIANT: a kind for each field; one that the buffer has no room for is in neither.
+        if self.fields.len() > before {
+            self.kinds.push(kind);
+        }
+    }
+}
+
 /// One filter's view of the exchange. Made by the runner for each callback.
 pub struct Ctx<'a> {
     host: &'a dyn Host,
     filter: &'static str,
     exchange: &'a mut Exchange,
-    edits: &'a mut Vec<HeaderEdit>,
+    edits: &'a mut Edits,
 }
 
 impl<'a> Ctx<'a> {
@@ -113,7 +179,7 @@ impl<'a> Ctx<'a> {
         host: &'a dyn Host,
         filter: &'static str,
         exchange: &'a mut Exchange,
-        edits: &'a mut Vec<HeaderEdit>,
+        edits: &'a mut Edits,
     ) -> Self {
         Self { host, filter, exchange, edits }
     }
@@ -126,18 +192,18 @@ impl<'a> Ctx<'a> {
 
     /// Makes `value` the only field of `name` (lower-case) in the current direction. Edits take effect when the
     /// callback returns, unless the request is denied; later filters of a chain see them.
-    pub fn set_header(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.edits.push(HeaderEdit::Set(name.into(), value.into()));
+    pub fn set_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.edits.push(Kind::Set, name.as_ref(), value.as_ref());
     }
 
     /// Adds a field beside others of its name.
-    pub fn append_header(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.edits.push(HeaderEdit::Append(name.into(), value.into()));
+    pub fn append_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.edits.push(Kind::Append, name.as_ref(), value.as_ref());
     }
 
     /// Removes every field called `name`. Only worth calling for fields that are there.
-    pub fn remove_header(&mut self, name: impl Into<Vec<u8>>) {
-        self.edits.push(HeaderEdit::Remove(name.into()));
+    pub fn remove_header(&mut self, name: impl AsRef<[u8]>) {
+        self.edits.push(Kind::Remove, name.as_ref(), b"");
     }
 
     /// Applies a rule's mode to what the rule found: `enforce` refuses with it, `report` notes it and goes on,

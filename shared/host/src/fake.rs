@@ -10,7 +10,7 @@ use portcullis_core::headers::Headers;
 use portcullis_core::{UnixTime, Verdict};
 
 use crate::chain::Chain;
-use crate::ctx::HeaderEdit;
+use crate::ctx::Edits;
 use crate::filter::Plugin;
 use crate::grpc::{GrpcAnswer, GrpcCall};
 use crate::host::{
@@ -264,12 +264,7 @@ impl StreamHost for FakeHost {
         Ok(self.map(direction).borrow().clone())
     }
 
-    fn edit_headers(
-        &self,
-        direction: Direction,
-        after: &Headers,
-        _edits: &[HeaderEdit],
-    ) -> Result<(), HostError> {
+    fn edit_headers(&self, direction: Direction, after: &Headers, _edits: &Edits) -> Result<(), HostError> {
         self.check("proxy_set_header_map_pairs")?;
         *self.map(direction).borrow_mut() = after.clone();
         Ok(())

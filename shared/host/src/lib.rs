@@ -33,7 +33,7 @@ pub mod stream_host;
 static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 pub use chain::Chain;
-pub use ctx::{Change, Ctx, Exchange, HeaderEdit};
+pub use ctx::{Change, Ctx, Edits, Exchange, HeaderEdit};
 pub use filter::{Configure, Filter, Needs, Plugin};
 pub use grpc::{GrpcAnswer, GrpcCall, GrpcError};
 pub use host::{

@@ -10,8 +10,8 @@ use portcullis_core::headers::Headers;
 use portcullis_core::{UnixTime, redact};
 
 use crate::abi;
-use crate::ctx::HeaderEdit;
 use crate::grpc::{self, GrpcCall};
+use crate::ctx::{Edits, HeaderEdit};
 use crate::host::{
     CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
     Version,
@@ -357,12 +357,7 @@ impl StreamHost for Proxy {
         header_pairs(map_of(direction))
     }
 
-    fn edit_headers(
-        &self,
-        direction: Direction,
-        after: &Headers,
-        edits: &[HeaderEdit],
-    ) -> Result<(), HostError> {
+    fn edit_headers(&self, direction: Direction, after: &Headers, edits: &Edits) -> Result<(), HostError> {
         if edits.len() <= MAX_SINGLE_EDITS {
             return single_edits(map_of(direction), edits);
         }
@@ -422,8 +417,8 @@ const fn map_of(direction: Direction) -> u32 {
     }
 }
 
-fn single_edits(map: u32, edits: &[HeaderEdit]) -> Result<(), HostError> {
-    for edit in edits {
+fn single_edits(map: u32, edits: &Edits) -> Result<(), HostError> {
+    for edit in edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => {
                 // Replacing changes the first copy only (proxy-wasm-cpp-host), so the others go first.

@@ -16,7 +16,7 @@ use portcullis_core::verdict::{OnError, Outcome};
 use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, Verdict};
 
 use crate::chain::Chain;
-use crate::ctx::{Ctx, Exchange, HeaderEdit};
+use crate::ctx::{Ctx, Edits, Exchange};
 use crate::filter::Filter;
 use crate::host::{HostError, Level};
 use crate::stream_host::{Direction, StreamHost};
@@ -67,7 +67,7 @@ pub struct Stream {
     request: Option<Request>,
     response: Option<Response>,
     /// Edits of the request's header fields that the proxy does not have yet.
-    edits: Vec<HeaderEdit>,
+    edits: Edits,
     state: State,
     /// Bytes of the request body that the proxy holds for us.
     buffered: usize,
@@ -88,7 +88,7 @@ impl Stream {
             exchange: Exchange::default(),
             request: None,
             response: None,
-            edits: Vec::new(),
+            edits: Edits::default(),
             state: State::New,
             buffered: 0,
             body_complete: false,
@@ -208,7 +208,7 @@ impl Stream {
             }
         };
         // Enough for a profile of security fields, and for their bytes.
-        let mut edits = Vec::with_capacity(16);
+        let mut edits = Edits::with_capacity(16, 1024);
         response.headers_mut().reserve(16, 1024);
         for (index, filter) in self.filters.iter_mut().enumerate().rev() {
             let Some(plugin) = self.chain.plugin(index).filter(|plugin| plugin.needs().response_headers)
@@ -284,13 +284,11 @@ impl Stream {
                     },
                 }
             };
-            for edit in self.edits.iter_mut().skip(before) {
-                edit.simplify(request.headers());
-                edit.apply(request.headers_mut());
+            self.edits.apply_simplified(before, request.headers_mut(), |changed| {
                 if timed {
-                    self.exchange.changed(name, edit.name());
+                    self.exchange.changed(name, changed);
                 }
-            }
+            });
             if let Some(start) = started {
                 started = host.now().ok();
                 if let Some(end) = started {
@@ -367,7 +365,7 @@ impl Stream {
             return Ok(Action::Continue);
         }
         let mut trailers = host.headers(Direction::RequestTrailers)?;
-        let mut edits = Vec::new();
+        let mut edits = Edits::default();
         for (index, (plugin, filter)) in self.chain.plugins().zip(&mut self.filters).enumerate() {
             if !plugin.needs().request_trailers {
                 continue;

@@ -3,7 +3,7 @@
 use portcullis_core::denial::LocalReply;
 use portcullis_core::headers::Headers;
 
-use crate::ctx::HeaderEdit;
+use crate::ctx::Edits;
 use crate::host::{Host, HostError};
 
 /// The direction whose header map is open in the current callback.
@@ -29,12 +29,7 @@ pub trait StreamHost: Host {
     ///
     /// # Errors
     /// Any status but Ok; some edits may have been applied.
-    fn edit_headers(
-        &self,
-        direction: Direction,
-        after: &Headers,
-        edits: &[HeaderEdit],
-    ) -> Result<(), HostError>;
+    fn edit_headers(&self, direction: Direction, after: &Headers, edits: &Edits) -> Result<(), HostError>;
 
     /// The first `len` bytes of the request body that the proxy has buffered.
     ///

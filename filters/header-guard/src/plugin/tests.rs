@@ -1,6 +1,7 @@
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::Outcome;
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
+use portcullis_host::{Edits, Exchange};
 
 use super::*;
 
@@ -246,7 +247,7 @@ fn a_response_without_a_request_is_hardened_by_what_the_connection_says() {
         }
         let plugin = configure(b"", &host).unwrap();
         let mut filter = plugin.filter();
-        let (mut exchange, mut edits) = Default::default();
+        let (mut exchange, mut edits) = <(Exchange, Edits)>::default();
         let mut ctx = Ctx::new(&host, "header-guard", &mut exchange, &mut edits);
         let response = Response::new([(":status", "503")].into_iter().collect(), true);
         filter.on_response_headers(None, &response, &mut ctx);

@@ -1,7 +1,7 @@
 use portcullis_core::identity::Property;
 use portcullis_core::{Headers, Identity, UnixTime};
 use portcullis_host::fake::{Ended, FakeHost, FakeProxy};
-use portcullis_host::{CallId, Exchange, GrpcCall, GrpcError, HttpCall, SharedValue};
+use portcullis_host::{CallId, Edits, Exchange, GrpcCall, GrpcError, HttpCall, SharedValue};
 use serde_json::json;
 
 use super::*;
@@ -195,7 +195,7 @@ fn a_request_that_loses_every_try_is_refused_and_counted() {
         let configuration = format!(r#"{{"on_error": "{on_error}", "limits": [{limit}]}}"#);
         let plugin = configure(configuration.as_bytes(), &host).unwrap();
         plugin.start(&host);
-        let (mut exchange, mut edits) = (Exchange::default(), Vec::new());
+        let (mut exchange, mut edits) = <(Exchange, Edits)>::default();
         let mut ctx = Ctx::new(&host, "rate-limit", &mut exchange, &mut edits);
         let flow =
             plugin.filter().on_request_headers(&Request::new(GET.into_iter().collect(), true), &mut ctx);
