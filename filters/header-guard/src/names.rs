@@ -1,7 +1,5 @@
 //! Finds what is to be done with a field by its name: no hashing, a few comparisons.
 
-use std::collections::BTreeMap;
-
 use crate::bytes;
 
 /// What an operator writes in a list of names: `x-user-id`, or `x-internal-*` for every name that begins so.
@@ -41,26 +39,34 @@ impl Pattern {
 
 /// A table in the making.
 #[derive(Debug)]
-pub struct Builder<T>(BTreeMap<Pattern, T>);
+pub struct Builder<T>(Vec<(Pattern, T)>);
 
 impl<T: Copy + Default> Builder<T> {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 
     /// Changes the treatment of every name of `pattern`, of those that have one already and of all others.
     pub fn change(&mut self, pattern: &Pattern, change: impl Fn(&mut T)) {
+        self.apply(pattern, &change);
+    }
+
+    /// Once for all kinds of changes: each copy is a kilobyte of the module.
+    #[inline(never)]
+    fn apply(&mut self, pattern: &Pattern, change: &dyn Fn(&mut T)) {
+        let mut is_known = false;
         for (known, treatment) in &mut self.0 {
             if pattern.covers(known) {
                 change(treatment);
+                is_known |= known == pattern;
             }
         }
-        if !self.0.contains_key(pattern) {
+        if !is_known {
             let mut treatment = T::default();
             change(&mut treatment);
-            self.0.insert(pattern.clone(), treatment);
+            self.0.push((pattern.clone(), treatment));
         }
     }
 
@@ -75,13 +81,8 @@ impl<T: Copy + Default> Builder<T> {
                 Pattern::Prefix(text) => prefixes.push((text.into_boxed_slice(), treatment)),
             }
         }
-        let longest = exact.iter().chain(&prefixes).map(|(text, _)| text.len()).max().unwrap_or(0);
-        let exact = by_length(exact, 0..=longest);
-        let prefixes = by_length(prefixes, (0..=longest).rev());
-        let starts = (0..=longest.saturating_add(1))
-            .map(|len| exact.partition_point(|(name, _)| name.len() < len))
-            .collect();
-        let tails = exact.iter().map(|(name, _)| last_word(name)).collect();
+        let longest = prefixes.iter().map(|(text, _)| text.len()).max().unwrap_or(0);
+        let prefixes = longest_first(prefixes, longest);
         let heads: Vec<_> = prefixes
             .iter()
             .map(|(text, _)| (first_word(text), first_word(&vec![0xff; text.len()])))
@@ -90,18 +91,14 @@ impl<T: Copy + Default> Builder<T> {
         let beginnings = prefixes
             .iter()
             .fold(0, |all, (text, _)| all | if text.len() < 2 { u64::MAX } else { beginning(text) });
-        NameTable { exact, tails, starts, prefixes, heads, beginnings }
+        NameTable { exact: ExactNames::new(exact), prefixes, heads, beginnings }
     }
 }
 
-/// The entries whose texts have these lengths, one length after the other. The sorting of the standard library would be 20 KiB of
-/// the module.
-fn by_length<T>(
-    mut entries: Vec<(Box<[u8]>, T)>,
-    lengths: impl Iterator<Item = usize>,
-) -> Vec<(Box<[u8]>, T)> {
+/// The sorting of the standard library would be 20 KiB of the module.
+fn longest_first<T>(mut entries: Vec<(Box<[u8]>, T)>, longest: usize) -> Vec<(Box<[u8]>, T)> {
     let mut ordered = Vec::with_capacity(entries.len());
-    for len in lengths {
+    for len in (0..=longest).rev() {
         ordered.extend(entries.extract_if(.., |(text, _)| text.len() == len));
     }
     ordered
@@ -115,16 +112,11 @@ impl<T: Copy + Default> Default for Builder<T> {
 
 /// Names and prefixes with what is to be done with them.
 ///
-/// Most names of a request are in no table, so the search is for finding that out fast: a few comparisons of eight
-/// bytes at once.
+/// Most names of a request are in no table, so the search is for finding that out fast: one look at a hash table, one at
+/// the first two bytes.
 #[derive(Debug)]
 pub struct NameTable<T> {
-    /// By length.
-    exact: Vec<(Box<[u8]>, T)>,
-    /// The [`last_word`] of each name in `exact`: names differ more at their ends.
-    tails: Vec<u64>,
-    /// Where in `exact` the names of each length begin.
-    starts: Vec<usize>,
+    exact: ExactNames<T>,
     /// The longest first.
     prefixes: Vec<(Box<[u8]>, T)>,
     /// The [`first_word`] of each prefix, and the bits of a name's first word to compare it with.
@@ -143,12 +135,7 @@ impl<T> NameTable<T> {
     /// The treatment of exactly this name.
     #[must_use]
     pub fn find_exact(&self, name: &[u8]) -> Option<&T> {
-        let start = *self.starts.get(name.len())?;
-        let end = *self.starts.get(name.len().checked_add(1)?)?;
-        let tail = last_word(name);
-        let same_length = self.tails.get(start..end)?.iter().zip(self.exact.get(start..end)?);
-        let mut candidates = same_length.filter(|(known, _)| **known == tail).map(|(_, entry)| entry);
-        candidates.find(|(known, _)| **known == *name).map(|(_, treatment)| treatment)
+        self.exact.find(name)
     }
 
     /// The treatment of the longest prefix of a name.
@@ -165,6 +152,74 @@ impl<T> NameTable<T> {
     }
 }
 
+/// A hash table with open addressing. Clients choose what is searched for and never what is in it, so no hash has to be
+/// secret: the most that a name can cost is known when the configuration is loaded.
+#[derive(Debug)]
+struct ExactNames<T> {
+    entries: Vec<(Key, Box<[u8]>, T)>,
+    /// Where in `entries` the name of a place is, counted from 1; 0 in a free place. A power of two of places, of which a
+    /// quarter at most is taken, so that most searches end at the first.
+    places: Vec<usize>,
+}
+
+impl<T> ExactNames<T> {
+    fn new(names: Vec<(Box<[u8]>, T)>) -> Self {
+        let entries: Vec<_> = names.into_iter().map(|(name, value)| (Key::of(&name), name, value)).collect();
+        let size = entries.len().saturating_mul(4).max(4).next_power_of_two();
+        let mut table = Self { entries, places: vec![0; size] };
+        for (index, (key, ..)) in table.entries.iter().enumerate() {
+            let free = probe(*key, size).find(|place| table.places.get(*place) == Some(&0));
+            if let Some(place) = free.and_then(|place| table.places.get_mut(place)) {
+                *place = index.saturating_add(1);
+            }
+        }
+        table
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&T> {
+        let key = Key::of(name);
+        for place in probe(key, self.places.len()) {
+            let (known, text, value) = self.entries.get(self.places.get(place)?.checked_sub(1)?)?;
+            if *known == key && (name.len() <= 16 || **text == *name) {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+/// The length of a name, its beginning and its end: all of a name of up to sixteen bytes, and nearly always different for
+/// different names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    len: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Key {
+    fn of(name: &[u8]) -> Self {
+        let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (name.first_chunk(), name.last_chunk()) {
+                (Some(first), Some(last)) => (half(first), half(last)),
+                _ => (short_word(name), 0),
+            },
+        };
+        Self { len: u64::try_from(name.len()).unwrap_or(u64::MAX), first, last }
+    }
+}
+
+/// The places of a table of `size` where a name may be, one after the other.
+fn probe(key: Key, size: usize) -> impl Iterator<Item = usize> {
+    // Fibonacci hashing (Knuth, volume 3, section 6.4): the upper bits of the product depend on all of the key.
+    let product = (key.first ^ key.last.rotate_left(29) ^ key.len).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let upper = product >> (64_u32.wrapping_sub(size.trailing_zeros()) & 63);
+    let start = usize::try_from(upper).unwrap_or(0);
+    (0..size).map(move |step| start.wrapping_add(step) & size.wrapping_sub(1))
+}
+
 /// One of 64 bits for the first two bytes; none for a shorter text, which only a prefix of one byte can begin.
 fn beginning(text: &[u8]) -> u64 {
     match text {
@@ -177,11 +232,6 @@ fn beginning(text: &[u8]) -> u64 {
 /// The first eight bytes, zeros behind a shorter text.
 fn first_word(text: &[u8]) -> u64 {
     text.first_chunk().map_or_else(|| short_word(text), |word| u64::from_le_bytes(*word))
-}
-
-/// The last eight bytes, zeros behind a shorter text.
-fn last_word(text: &[u8]) -> u64 {
-    text.last_chunk().map_or_else(|| short_word(text), |word| u64::from_le_bytes(*word))
 }
 
 fn short_word(text: &[u8]) -> u64 {
