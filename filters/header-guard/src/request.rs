@@ -102,7 +102,7 @@ const REWRITTEN: [(&str, Special); 3] = [
 struct Met {
     singles: u64,
     specials: u16,
-    /// Whether there is a control character anywhere, TAB included.
+    /// Whether there is anything but printable ASCII, so that each value has to be looked at for it.
     suspicious: bool,
 }
 
@@ -210,7 +210,7 @@ impl Rules {
     /// is the first reason to refuse the request, if there is one. Doing it again to what comes out of it changes
     /// nothing more, and fields that no list names stay as they are, in their order.
     pub fn inspect(&self, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<Denial> {
-        let mut met = Met { suspicious: request.headers().may_have_control(), ..Met::default() };
+        let mut met = Met { suspicious: !request.headers().is_printable(), ..Met::default() };
         let mut denial = None;
         for (name, value) in request.headers().iter() {
             if let Err(found) = self.inspect_field(name, value, &mut met, edit) {
@@ -269,7 +269,7 @@ impl Rules {
         }
         if let Some((treatment, syntax)) =
             treatment.and_then(|treatment| Some((treatment, treatment.syntax?)))
-            && let Err(fault) = syntax.check(value)
+            && let Err(fault) = if met.suspicious { syntax.check(value) } else { syntax.check_ascii(value) }
         {
             return Err(faulty(treatment.name, syntax, fault));
         }

@@ -14,12 +14,12 @@ pub fn has_ascii_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control())
 }
 
-/// How many of these bytes are control characters of ASCII.
+/// How many of these bytes are not printable ASCII (0x20 to 0x7e).
 #[must_use]
-pub fn count_ascii_control(bytes: &[u8]) -> usize {
+pub fn count_unprintable(bytes: &[u8]) -> usize {
     // In parts that a byte can count, so that the compiler counts sixteen at a time.
     let counted = bytes.chunks(240).map(|part| {
-        part.iter().fold(0_u8, |count, byte| count.wrapping_add(u8::from(byte.is_ascii_control())))
+        part.iter().fold(0_u8, |count, byte| count.wrapping_add(u8::from(!matches!(byte, 0x20..=0x7e))))
     });
     counted.map(usize::from).fold(0, usize::saturating_add)
 }
@@ -32,11 +32,12 @@ mod tests {
     fn controls_are_counted_in_any_length() {
         for len in 0..1000 {
             let bytes: Vec<u8> = (0..=255).cycle().take(len).collect();
-            let expected = bytes.iter().filter(|byte| byte.is_ascii_control()).count();
-            assert_eq!(count_ascii_control(&bytes), expected, "{len}");
-            assert_eq!(has_ascii_control(&bytes), expected > 0, "{len}");
+            let controls = bytes.iter().filter(|byte| byte.is_ascii_control()).count();
+            let beyond = bytes.iter().filter(|byte| !byte.is_ascii()).count();
+            assert_eq!(count_unprintable(&bytes), controls + beyond, "{len}");
+            assert_eq!(has_ascii_control(&bytes), controls > 0, "{len}");
         }
-        assert_eq!(count_ascii_control(&[0; 1000]), 1000);
+        assert_eq!(count_unprintable(&[0; 1000]), 1000);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::control::count_ascii_control;
+use crate::control::count_unprintable;
 
 /// An ordered list of header fields over one buffer.
 ///
@@ -54,15 +54,18 @@ impl Headers {
             count.checked_mul(8).and_then(|lengths| lengths.checked_add(4)).ok_or(TruncatedPairs)?;
         // Also bounds the allocation below by the size of the buffer.
         let lengths = usize::try_from(offset).ok().and_then(|end| bytes.get(4..end)).ok_or(TruncatedPairs)?;
-        let (pairs, _) = lengths.as_chunks::<8>();
-        let mut fields = Vec::with_capacity(pairs.len());
-        for [a, b, c, d, e, f, g, h] in pairs {
-            let (name_len, value_len) =
-                (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
+        let pairs = lengths.as_chunks::<4>().0.as_chunks::<2>().0;
+        let fields = pairs.iter().map(|[name_len, value_len]| {
+            let (name_len, value_len) = (u32::from_le_bytes(*name_len), u32::from_le_bytes(*value_len));
             let name = offset;
-            let value = end(name, name_len).ok_or(TruncatedPairs)?;
-            offset = end(value, value_len).filter(|end| *end <= size).ok_or(TruncatedPairs)?;
-            fields.push(Field { name, name_len, value, value_len });
+            let value = end(name, name_len);
+            offset = end(value, value_len);
+            Field { name, name_len, value, value_len }
+        });
+        let fields: Vec<_> = fields.collect();
+        // Offsets never become smaller, so the last one tells of all; at the largest number they may have overflowed.
+        if offset > size || offset == u32::MAX {
+            return Err(TruncatedPairs);
         }
         let text = lengths.len().saturating_add(4);
         Ok(Self { separators: fields.len().saturating_mul(2), bytes, fields, text })
@@ -71,11 +74,14 @@ impl Headers {
     /// Writes the list in the layout that [`Headers::from_pairs`] reads.
     #[must_use]
     pub fn to_pairs(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.bytes.len().saturating_add(64));
+        // A count, two lengths and two NUL for each field.
+        let size = self.byte_len().saturating_add(self.fields.len().saturating_mul(10)).saturating_add(4);
+        let mut out = Vec::with_capacity(size);
         out.extend_from_slice(&u32::try_from(self.fields.len()).unwrap_or(0).to_le_bytes());
         for field in &self.fields {
-            out.extend_from_slice(&field.name_len.to_le_bytes());
-            out.extend_from_slice(&field.value_len.to_le_bytes());
+            out.extend_from_slice(
+                &(u64::from(field.value_len) << 32 | u64::from(field.name_len)).to_le_bytes(),
+            );
         }
         for (name, value) in self.iter() {
             out.extend_from_slice(name);
@@ -149,11 +155,11 @@ impl Headers {
         self.lengths().map(|(name, value)| name.saturating_add(value)).fold(0, usize::saturating_add)
     }
 
-    /// Whether a name or a value may hold a control character: one look at all of them, which tells the many requests
-    /// without any from those that have to be looked at more closely.
+    /// Whether all names and values are printable ASCII: one look at all of them, which tells the many requests that are
+    /// from those that have to be looked at more closely. Also false for some that are, after edits.
     #[must_use]
-    pub fn may_have_control(&self) -> bool {
-        count_ascii_control(self.bytes.get(self.text..).unwrap_or_default()) != self.separators
+    pub fn is_printable(&self) -> bool {
+        count_unprintable(self.bytes.get(self.text..).unwrap_or_default()) == self.separators
     }
 
     /// Makes room for this many fields, with names and values of so many bytes.
@@ -209,6 +215,7 @@ impl Headers {
     }
 
     /// Most names differ in length already.
+    #[inline]
     fn is_called(&self, field: Field, name: &[u8]) -> bool {
         usize::try_from(field.name_len) == Ok(name.len())
             && slice(&self.bytes, field.name, field.name_len) == name
@@ -228,6 +235,7 @@ impl Headers {
             value: value_at,
             value_len: to_u32(value.len())?,
         };
+        self.bytes.reserve(name.len().saturating_add(value.len()));
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         Ok(field)
@@ -260,15 +268,16 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// The offset behind `len` bytes from `start` and their NUL.
-fn end(start: u32, len: u32) -> Option<u32> {
-    start.checked_add(len)?.checked_add(1)
+/// The offset behind `len` bytes from `start` and their NUL; the largest number if there is none.
+const fn end(start: u32, len: u32) -> u32 {
+    start.saturating_add(len).saturating_add(1)
 }
 
 fn to_u32(offset: usize) -> Result<u32, TruncatedPairs> {
     u32::try_from(offset).map_err(|_| TruncatedPairs)
 }
 
+#[inline]
 fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
     let range = usize::try_from(start).ok().zip(usize::try_from(len).ok());
     range.and_then(|(start, len)| bytes.get(start..start.checked_add(len)?)).unwrap_or_default()
@@ -283,21 +292,18 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_is_noticed_wherever_it_is() {
-        let clean = [("a", "1"), ("bc", ""), ("d", "x y\u{e9}")];
+    fn an_unprintable_byte_is_noticed_wherever_it_is() {
+        let clean = [("a", "1"), ("bc", ""), ("d", "x y~")];
         for headers in [clean.into_iter().collect(), Headers::from_pairs(sample_pairs(&clean)).unwrap()] {
-            assert!(!headers.may_have_control());
-            for (name, value) in [("e", "\t"), ("e\n", ""), ("e", "a\0b"), ("e", "\u{7f}")] {
+            assert!(headers.is_printable());
+            for (name, value) in [("e", "\t"), ("e\n", ""), ("e", "a\0b"), ("e", "\u{7f}"), ("e", "\u{e9}")] {
                 let mut more = headers.clone();
                 more.append(name.as_bytes(), value.as_bytes());
-                assert!(more.may_have_control(), "{name:?} {value:?}");
-                assert!(
-                    Headers::from_pairs(more.to_pairs()).unwrap().may_have_control(),
-                    "{name:?} {value:?}"
-                );
+                assert!(!more.is_printable(), "{name:?} {value:?}");
+                assert!(!Headers::from_pairs(more.to_pairs()).unwrap().is_printable(), "{name:?} {value:?}");
             }
         }
-        assert!(!Headers::default().may_have_control());
+        assert!(Headers::default().is_printable());
     }
 
     fn sample_pairs(fields: &[(&str, &str)]) -> Vec<u8> {

@@ -37,10 +37,11 @@ impl Response {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         let digits: &[u8; 3] = self.headers.first(b":status")?.try_into().ok()?;
-        if !digits.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        std::str::from_utf8(digits).ok()?.parse().ok()
+        let add = |number: u16, digit: &u8| {
+            let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+            number.checked_mul(10)?.checked_add(u16::from(value))
+        };
+        digits.iter().try_fold(0, add)
     }
 
     /// Whether this is an interim response (RFC 9110 section 15.2), after which the final one comes.

@@ -133,7 +133,7 @@ impl Hardening {
     pub fn apply(&self, response: &Response, secure: bool, edit: &mut dyn FnMut(Edit<'_>)) {
         let switching = response.status() == Some(SWITCHING_PROTOCOLS);
         let (mut present, mut wrong, mut broken) = (0_u64, 0_u64, 0_u64);
-        let suspicious = response.headers().may_have_control();
+        let suspicious = !response.headers().is_printable();
         for (name, value) in response.headers().iter() {
             // A line end in a value begins a field of somebody else's (CWE-113); each cookie is judged for itself.
             let is_broken = suspicious && bytes::has_control(value) && name != b"set-cookie";

@@ -45,10 +45,11 @@ impl Authority {
             let address: Ipv6Addr = address.parse().map_err(|_| AuthorityError)?;
             (format!("[{address}]"), port)
         } else {
-            let (host, port) =
-                text.split_at_checked(text.find(':').unwrap_or(text.len())).ok_or(AuthorityError)?;
+            // By its bytes: the search for a character takes ten times as long.
+            let colon = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
+            let (host, port) = text.split_at_checked(colon).ok_or(AuthorityError)?;
             let host = host.strip_suffix('.').unwrap_or(host);
-            if !host.split('.').all(is_label) {
+            if !host.as_bytes().split(|byte| *byte == b'.').all(is_label) {
                 return Err(AuthorityError);
             }
             (host.to_ascii_lowercase(), port)
@@ -104,8 +105,8 @@ const fn default_port(scheme: &[u8]) -> Option<u16> {
 }
 
 /// A DNS label; `_` occurs in names of containers.
-fn is_label(label: &str) -> bool {
-    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+fn is_label(label: &[u8]) -> bool {
+    !label.is_empty() && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Nothing, or `:` with a port. Leading zeros make no difference; an empty port is refused.
