@@ -69,6 +69,9 @@ enum Special {
     TransferEncoding,
 }
 
+/// How many of them there are.
+const SPECIALS: usize = 13;
+
 impl Special {
     /// Whether the rule is about more than the field, so that it holds for one that is removed, too.
     const fn reaches_further(self) -> bool {
@@ -99,34 +102,43 @@ const REWRITTEN: [(&str, Special); 3] = [
 
 /// What the pass has met.
 #[derive(Clone, Copy, Default)]
-struct Met {
+struct Met<'a> {
     singles: u64,
     specials: u16,
+    /// Those that there is more than one field of.
+    repeated: u16,
+    /// The last value of each, so that nobody has to search for it again.
+    last: [&'a [u8]; SPECIALS],
     /// Whether there is anything but printable ASCII, so that each value has to be looked at for it.
     suspicious: bool,
 }
 
-impl Met {
+impl<'a> Met<'a> {
     const fn bit(special: Special) -> u16 {
-        match special {
-            Special::ForwardedFor => 1,
-            Special::ForwardedProto => 1 << 1,
-            Special::RequestId => 1 << 2,
-            Special::TraceParent => 1 << 3,
-            Special::Connection => 1 << 4,
-            Special::Te => 1 << 5,
-            Special::Range => 1 << 6,
-            Special::ContentLength => 1 << 7,
-            Special::TransferEncoding => 1 << 8,
-            Special::ExternalAddress => 1 << 9,
-            Special::TraceState => 1 << 10,
-            Special::Baggage => 1 << 11,
-            Special::Cookie => 1 << 12,
+        1 << (special as u16 & 15)
+    }
+
+    const fn has(&self, special: Special) -> bool {
+        self.specials & Self::bit(special) != 0
+    }
+
+    fn add(&mut self, special: Special, value: &'a [u8]) {
+        let bit = Self::bit(special);
+        self.repeated |= self.specials & bit;
+        self.specials |= bit;
+        if let Some(last) = self.last.get_mut(special as usize) {
+            *last = value;
         }
     }
 
-    const fn has(self, special: Special) -> bool {
-        self.specials & Self::bit(special) != 0
+    fn last(&self, special: Special) -> &'a [u8] {
+        self.last.get(special as usize).copied().unwrap_or_default()
+    }
+
+    /// The value of a field that is there once.
+    fn single(&self, special: Special) -> Option<&'a [u8]> {
+        let is_single = (self.specials & !self.repeated) & Self::bit(special) != 0;
+        is_single.then(|| self.last(special))
     }
 }
 
@@ -217,19 +229,19 @@ impl Rules {
                 denial.get_or_insert(found);
             }
         }
-        denial = denial.or_else(|| framing(request, met));
+        denial = denial.or_else(|| framing(request, &met));
         if [&b"TRACE"[..], b"TRACK"].iter().any(|method| request.method().eq_ignore_ascii_case(method)) {
             denial.get_or_insert_with(denials::method_not_allowed);
         }
-        let refused = self.inspect_together(request.headers(), met, edit);
+        let refused = self.inspect_together(request.headers(), &met, edit);
         denial.or(refused)
     }
 
-    fn inspect_field(
+    fn inspect_field<'a>(
         &self,
         name: &[u8],
-        value: &[u8],
-        met: &mut Met,
+        value: &'a [u8],
+        met: &mut Met<'a>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Result<(), Denial> {
         if self
@@ -251,7 +263,7 @@ impl Rules {
                 if let Some(special) = treatment.special
                     && (!treatment.strip || special.reaches_further())
                 {
-                    met.specials |= Met::bit(special);
+                    met.add(special, value);
                 }
                 if met.singles & treatment.single != 0 {
                     return Err(denials::duplicate(treatment.name));
@@ -283,25 +295,25 @@ impl Rules {
     fn inspect_together(
         &self,
         headers: &Headers,
-        met: Met,
+        met: &Met<'_>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
-        let client =
-            if met.has(Special::ForwardedFor) { keep_last_forwarded_for(headers, edit) } else { None };
+        let client = if met.has(Special::ForwardedFor) { keep_last_forwarded_for(met, edit) } else { None };
         if met.has(Special::ExternalAddress) {
             // Envoy writes the same address to both. Nearly all requests have it: removing it would make Envoy choose
             // the route again for each.
-            keep_single(headers, "x-envoy-external-address", |value| client == Some(value), edit);
+            let address = met.single(Special::ExternalAddress);
+            keep_if(address.is_some() && address == client, "x-envoy-external-address", edit);
         }
         if met.has(Special::ForwardedProto) {
-            agree_on_scheme(headers, edit);
+            agree_on_scheme(met.single(Special::ForwardedProto), headers, edit);
         }
         if met.has(Special::RequestId) {
-            keep_single(headers, "x-request-id", is_request_id, edit);
+            keep_if(met.single(Special::RequestId).is_some_and(is_request_id), "x-request-id", edit);
         }
         let sent = Sent { parent: met.has(Special::TraceParent), state: met.has(Special::TraceState) };
         if sent.parent || sent.state {
-            trace_context::keep_valid(headers, sent, edit);
+            trace_context::keep_valid(headers, sent, met.single(Special::TraceParent), edit);
         }
         if met.has(Special::Baggage) {
             trace_context::bound_baggage(headers, edit);
@@ -310,7 +322,8 @@ impl Rules {
             keep_trailers_only(headers, edit);
         }
         if met.has(Special::Range) {
-            keep_single(headers, "range", |value| list(value).count() <= MAX_RANGES, edit);
+            let is_short = |value| list(value).count() <= MAX_RANGES;
+            keep_if(met.single(Special::Range).is_some_and(is_short), "range", edit);
         }
         let connection =
             if met.has(Special::Connection) { self.inspect_connection(headers, edit) } else { None };
@@ -409,7 +422,7 @@ fn faulty(name: &str, syntax: Syntax, fault: Fault) -> Denial {
 
 /// Where the body ends must be said in one way, and truthfully: everything else is request smuggling (RFC 9112
 /// section 6.3). The proxy's codec refuses these too; this is the second net.
-fn framing(request: &Request, met: Met) -> Option<Denial> {
+fn framing(request: &Request, met: &Met<'_>) -> Option<Denial> {
     if !met.has(Special::ContentLength) {
         return None;
     }
@@ -421,16 +434,16 @@ fn framing(request: &Request, met: Met) -> Option<Denial> {
 }
 
 /// Envoy appends its peer on the right; whatever stands left of it is the client's word. The entry that is left.
-fn keep_last_forwarded_for<'a>(headers: &'a Headers, edit: &mut dyn FnMut(Edit<'_>)) -> Option<&'a [u8]> {
+fn keep_last_forwarded_for<'a>(met: &Met<'a>, edit: &mut dyn FnMut(Edit<'_>)) -> Option<&'a [u8]> {
     let name = b"x-forwarded-for";
-    let value = headers.all(name).last().unwrap_or_default();
+    let value = met.last(Special::ForwardedFor);
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
     let is_address = std::str::from_utf8(last).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
     if !is_address {
         edit(Edit::Remove(name));
         return None;
     }
-    if headers.single(name) != Ok(Some(last)) {
+    if met.single(Special::ForwardedFor) != Some(last) {
         edit(Edit::Set(name, last));
     }
     Some(last)
@@ -438,24 +451,16 @@ fn keep_last_forwarded_for<'a>(headers: &'a Headers, edit: &mut dyn FnMut(Edit<'
 
 /// Envoy writes both `:scheme` and `x-forwarded-proto`. Where they differ one is the client's; then, and for
 /// anything unknown, nobody is told that the connection was encrypted.
-fn agree_on_scheme(headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
-    let name = b"x-forwarded-proto";
-    let value = headers.single(name);
-    let encrypted = value == Ok(Some(b"https")) && headers.first(b":scheme") == Some(b"https");
-    if !encrypted && value != Ok(Some(b"http")) {
-        edit(Edit::Set(name, b"http"));
+fn agree_on_scheme(forwarded: Option<&[u8]>, headers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
+    let encrypted = forwarded == Some(b"https") && headers.first(b":scheme") == Some(b"https");
+    if !encrypted && forwarded != Some(b"http") {
+        edit(Edit::Set(b"x-forwarded-proto", b"http"));
     }
 }
 
 /// Removes a field that is not single and valid; the request goes on without it.
-fn keep_single(
-    headers: &Headers,
-    name: &str,
-    is_valid: impl Fn(&[u8]) -> bool,
-    edit: &mut dyn FnMut(Edit<'_>),
-) {
-    let single = headers.single(name.as_bytes()).ok().flatten();
-    if !single.is_some_and(is_valid) {
+fn keep_if(is_valid: bool, name: &str, edit: &mut dyn FnMut(Edit<'_>)) {
+    if !is_valid {
         edit(Edit::Remove(name.as_bytes()));
     }
 }
