@@ -43,6 +43,8 @@ pub enum EventType {
     ExcessRateLimitExceeded,
     /// A malformed or undocumented request.
     InputValidationFail,
+    /// What a page of another site must not do.
+    MaliciousCors,
 }
 
 /// The answer to "what happened".
@@ -127,6 +129,8 @@ fn of_reason(reason: &str, status: Option<u16>) -> EventType {
         "jwt" => EventType::AuthnLoginFail,
         "access" => EventType::AuthzFail,
         "rate" => EventType::ExcessRateLimitExceeded,
+        "cors" => EventType::MaliciousCors,
+        _ if reason == "header.cross_site" => EventType::MaliciousCors,
         // `schema`, `header`, `path`, `authority`, `body`
         _ => EventType::InputValidationFail,
     }
@@ -156,6 +160,7 @@ impl EventType {
             Self::AuthzFail => "authz_fail",
             Self::ExcessRateLimitExceeded => "excess_rate_limit_exceeded",
             Self::InputValidationFail => "input_validation_fail",
+            Self::MaliciousCors => "malicious_cors",
         }
     }
 
@@ -166,8 +171,8 @@ impl EventType {
             Self::Access => "info",
             Self::InputValidationFail => "low",
             Self::Failure | Self::AuthnLoginFail | Self::ExcessRateLimitExceeded => "medium",
-            // Somebody known tries what is not theirs.
-            Self::AuthzFail => "high",
+            // Somebody known tries what is not theirs, or a page of another site in the name of its visitor.
+            Self::AuthzFail | Self::MaliciousCors => "high",
         }
     }
 }
@@ -205,6 +210,8 @@ mod tests {
             ("rate.exceeded", Some(429), "denied", "excess_rate_limit_exceeded", "medium"),
             ("schema.invalid", Some(400), "denied", "input_validation_fail", "low"),
             ("header.duplicate", Some(400), "denied", "input_validation_fail", "low"),
+            ("header.cross_site", Some(403), "denied", "malicious_cors", "high"),
+            ("cors.origin", Some(403), "denied", "malicious_cors", "high"),
             ("host.error", Some(503), "error", "api_failure", "medium"),
             // gRPC: the status is in a trailer; and a client that did not wait.
             ("jwt.expired", Some(200), "denied", "authn_login_fail", "medium"),
