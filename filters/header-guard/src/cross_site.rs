@@ -61,7 +61,7 @@ impl CrossSite {
         self.mode
     }
 
-    /// Why to refuse a request, 403 `header.cross_site`; none in mode `off`. `secure` says whether the client came
+    /// Why to refuse a request, 403 `header.cross_site`, if the mode is not `off`. `secure` says whether the client came
     /// over TLS, which makes the request's own origin (see [`crate::policy::is_secure`]).
     ///
     /// A WebSocket handshake must come from this origin or a listed one, with or without cookies: no CORS guards
@@ -70,9 +70,6 @@ impl CrossSite {
     /// with none of the three is refused. Linear in the size of the fields; no allocation for what browsers send.
     #[must_use]
     pub fn judge(&self, request: &Request, secure: bool) -> Option<Denial> {
-        if self.mode == Mode::Off {
-            return None;
-        }
         let passes = if is_websocket_handshake(request) {
             self.has_known_origin(request, secure)
         } else {

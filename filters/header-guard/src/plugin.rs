@@ -5,6 +5,7 @@ use std::rc::Rc;
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Flow, Request, Response, client};
+use portcullis_host::certificate::peer_certificate;
 use portcullis_host::{Ctx, Filter, Host, Needs, Plugin};
 
 use crate::checks::Checks;
@@ -60,7 +61,8 @@ impl Filter for Stream {
         let (policy, host) = (&self.plugin.policy, ctx.host());
         self.peer = policy.peer(
             || client::parse_peer(&host.property(&["source", "address"]).ok()??),
-            || certificate_uri(host),
+            // The first one, which SPIFFE says is the only one.
+            || peer_certificate(host, "uri_san_peer_certificate").ok()?,
         );
         let checks = match policy.select(request) {
             Ok(checks) => Rc::clone(checks),
@@ -90,12 +92,6 @@ impl Filter for Stream {
         let context = Context { request, secure, now: &now };
         self.checks().harden(context, response, &mut |edit| apply(edit, ctx));
     }
-}
-
-/// The URI in the certificate that the peer has proved to have; the first one, which SPIFFE says is the only one.
-fn certificate_uri(host: &dyn Host) -> Option<Vec<u8>> {
-    let is_mutual = host.property(&["connection", "mtls"]).ok()?.as_deref() == Some(&[1]);
-    is_mutual.then(|| host.property(&["connection", "uri_san_peer_certificate"]).ok()).flatten()?
 }
 
 fn apply(edit: Edit<'_>, ctx: &mut Ctx<'_>) {

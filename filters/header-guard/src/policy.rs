@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use portcullis_core::config::unique;
 use portcullis_core::headers::Headers;
 use portcullis_core::networks::Networks;
 use portcullis_core::routes::RouteTable;
@@ -90,9 +91,7 @@ impl Policy {
         let mut rules = Vec::with_capacity(config.rules.len());
         for (index, rule) in config.rules.into_iter().enumerate() {
             let path = format!("rules[{index}]");
-            if rule.id.is_empty() || !ids.insert(rule.id.clone()) {
-                return Err(ConfigError::new(format!("{path}.id"), "expected a name of its own"));
-            }
+            unique(&mut ids, "id", &rule.id).map_err(|error| error.under(&path))?;
             let sections = Sections {
                 request: rule.request.as_ref().unwrap_or(&config.request),
                 response: rule.response.as_ref().unwrap_or(&config.response),

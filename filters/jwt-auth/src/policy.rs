@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis_core::config::unique;
 use portcullis_core::identity::Property;
 use portcullis_core::routes::RouteTable;
 use portcullis_core::verdict::{Mode, OnError};
@@ -18,7 +19,7 @@ use crate::defaults;
 use crate::provider::Provider;
 use crate::refusal::{Challenge, Refusal};
 use crate::requirement::Requirement;
-use crate::source::{Source, unique};
+use crate::source::Source;
 
 /// A configuration that can run.
 #[derive(Debug)]

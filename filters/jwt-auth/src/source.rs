@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use portcullis_core::config::unique;
 use portcullis_core::identity::Property;
 use portcullis_core::{ConfigError, Identity};
 use portcullis_jose::{Rejection, Validity, VerifiedToken};
@@ -223,21 +224,6 @@ pub fn check_name(name: &str) -> Result<(), ConfigError> {
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name) {
         return Err(ConfigError::new("name", format!("expected 1 to 64 of `a-z0-9-_`, found `{name}`")));
-    }
-    Ok(())
-}
-
-/// Takes note of a value that must not come twice.
-///
-/// # Errors
-/// [`ConfigError`] at `member` for nothing, or a value that was there before.
-pub fn unique(seen: &mut BTreeSet<String>, member: &str, value: &str) -> Result<(), ConfigError> {
-    if value.is_empty() {
-        return Err(ConfigError::new(member, "expected a text, found nothing"));
-    }
-    if !seen.insert(value.to_owned()) {
-        let problem = format!("expected a value of its own, found `{value}` a second time");
-        return Err(ConfigError::new(member, problem));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod protobuf_struct;
 mod text;
 mod units;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use serde::de::DeserializeOwned;
@@ -82,6 +83,21 @@ pub fn load<T: DeserializeOwned>(document: &[u8]) -> Result<T, ConfigError> {
     };
     T::deserialize(Reader(&value))
         .map_err(|mistake| ConfigError::new(mistake.path(), text::for_operator(mistake.problem())))
+}
+
+/// Takes note of a value that must not come twice.
+///
+/// # Errors
+/// [`ConfigError`] at `member` for nothing, or a value that was there before.
+pub fn unique(seen: &mut BTreeSet<String>, member: &str, value: &str) -> Result<(), ConfigError> {
+    if value.is_empty() {
+        return Err(ConfigError::new(member, "expected a text, found nothing"));
+    }
+    if !seen.insert(value.to_owned()) {
+        let problem = format!("expected a value of its own, found `{value}` a second time");
+        return Err(ConfigError::new(member, problem));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,6 +14,14 @@ pub fn has_ascii_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control())
 }
 
+/// Whether a field's value holds a control character other than TAB: CR and LF end a line, NUL ends a C string, and the
+/// others have no meaning in any field (RFC 9110 section 5.5).
+#[must_use]
+pub fn has_control_but_tab(value: &[u8]) -> bool {
+    // Nearly every value has none, TAB included.
+    has_ascii_control(value) && value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+}
+
 /// How many of these bytes are not printable ASCII (0x20 to 0x7e).
 #[must_use]
 pub fn count_unprintable(bytes: &[u8]) -> usize {

@@ -14,6 +14,7 @@
 mod abi;
 #[cfg_attr(not(any(test, target_os = "wasi")), expect(dead_code, reason = "natively the system's is fast"))]
 mod allocator;
+pub mod certificate;
 pub mod chain;
 pub mod ctx;
 mod exports;

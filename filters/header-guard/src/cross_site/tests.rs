@@ -200,21 +200,6 @@ fn options_narrow_the_policy() {
 }
 
 #[test]
-fn nothing_is_judged_unless_configured() {
-    let evil = [COOKIE, ("sec-fetch-site", "cross-site"), ("upgrade", "websocket")];
-    for (document, mode, expected) in [
-        ("{}", Mode::Off, true),
-        (r#"{"mode": "off"}"#, Mode::Off, true),
-        (r#"{"mode": "report"}"#, Mode::Report, false),
-        (r#"{"mode": "enforce"}"#, Mode::Enforce, false),
-    ] {
-        let policy = load(document).unwrap();
-        assert_eq!(policy.mode(), mode);
-        assert_eq!(passes(&policy, "POST", &evil), expected, "{document}");
-    }
-}
-
-#[test]
 fn mistakes_are_named_by_their_path() {
     for (document, expected) in [
         (

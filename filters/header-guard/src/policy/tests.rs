@@ -90,8 +90,11 @@ fn mistakes_are_named_by_their_path() {
             r#"{"response": {"set_cookie": {"script_readable": [""]}}}"#,
             "response.set_cookie.script_readable[0]",
         ),
-        (r#"{"rules": [{"id": ""}]}"#, "rules[0].id: expected a name of its own"),
-        (r#"{"rules": [{"id": "a", "match": {"path": "/a"}}, {"id": "a"}]}"#, "rules[1].id: expected a name"),
+        (r#"{"rules": [{"id": ""}]}"#, "rules[0].id: expected a text, found nothing"),
+        (
+            r#"{"rules": [{"id": "a", "match": {"path": "/a"}}, {"id": "a"}]}"#,
+            "rules[1].id: expected a value of its own",
+        ),
         (r#"{"rules": [{"id": "a", "match": {"path": "a"}}]}"#, "rules[0].match.path"),
         (r#"{"rules": [{"id": "a", "request": {"max_headers": 0}}]}"#, "rules[0].request.max_headers: "),
     ] {

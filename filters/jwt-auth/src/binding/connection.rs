@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_host::Host;
+use portcullis_host::certificate::peer_certificate;
 
 use super::BindingRefusal;
 
@@ -29,13 +30,10 @@ pub fn certificate(host: &dyn Host) -> Result<Vec<u8>, BindingRefusal> {
     der(&read(host, "peer_certificate")?).ok_or(BindingRefusal::Unavailable)
 }
 
-/// A property of the certificate. Envoy has an empty text, too, where there is none.
 fn read(host: &dyn Host, name: &str) -> Result<Vec<u8>, BindingRefusal> {
-    let property = |name| host.property(&["connection", name]).map_err(|_| BindingRefusal::Unavailable);
-    if property("mtls")?.as_deref() != Some(&[1]) {
-        return Err(BindingRefusal::CertificateMissing);
-    }
-    property(name)?.filter(|value| !value.is_empty()).ok_or(BindingRefusal::Unavailable)
+    let value = peer_certificate(host, name).map_err(|_| BindingRefusal::Unavailable)?;
+    let value = value.ok_or(BindingRefusal::CertificateMissing)?;
+    if value.is_empty() { Err(BindingRefusal::Unavailable) } else { Ok(value) }
 }
 
 const fn hex(digit: u8) -> Option<u8> {
