@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_core::control::has_control_but_tab;
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::{Mode, Outcome};
 use portcullis_core::{Denial, Flow, Identity, Verdict};
@@ -192,13 +193,23 @@ impl<'a> Ctx<'a> {
 
     /// Makes `value` the only field of `name` (lower-case) in the current direction. Edits take effect when the
     /// callback returns, unless the request is denied; later filters of a chain see them.
+    ///
+    /// A value with a control character would be, or would end, another field (CWE-113): then there is no field of the
+    /// name at all, neither this nor the sender's. Other bytes than visible ASCII are for the filter to encode.
     pub fn set_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.edits.push(Kind::Set, name.as_ref(), value.as_ref());
+        let (name, value) = (name.as_ref(), value.as_ref());
+        if has_control_but_tab(value) {
+            return self.edits.push(Kind::Remove, name, b"");
+        }
+        self.edits.push(Kind::Set, name, value);
     }
 
-    /// Adds a field beside others of its name.
+    /// Adds a field beside others of its name; none with a control character in its value.
     pub fn append_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.edits.push(Kind::Append, name.as_ref(), value.as_ref());
+        let value = value.as_ref();
+        if !has_control_but_tab(value) {
+            self.edits.push(Kind::Append, name.as_ref(), value);
+        }
     }
 
     /// Removes every field called `name`. Only worth calling for fields that are there.
@@ -283,7 +294,40 @@ impl<'a> Ctx<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fake::FakeHost;
+
+    // covers: HG-OUT-03
+    #[test]
+    fn no_filter_writes_a_value_that_is_more_than_a_value() {
+        let host = FakeHost::default();
+        let (mut exchange, mut edits) = (Exchange::default(), Vec::new());
+        let mut ctx = Ctx::new(&host, "a", &mut exchange, &mut edits);
+        for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x1b[2J", "\x7f", "a\tb", "\u{e9}", ""] {
+            ctx.set_header("set", value);
+            ctx.append_header("append", value);
+        }
+        let removed =
+            edits.iter().filter(|edit| matches!(edit, HeaderEdit::Remove(name) if name == b"set")).count();
+        assert_eq!((removed, edits.len()), (6, 6 + 2 * 3), "{edits:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_has_no_control_character(value in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let host = FakeHost::default();
+            let (mut exchange, mut edits) = (Exchange::default(), Vec::new());
+            let mut ctx = Ctx::new(&host, "a", &mut exchange, &mut edits);
+            ctx.set_header("a", value.clone());
+            ctx.append_header("a", value);
+            let mut headers: Headers = [("a", "of the client")].into_iter().collect();
+            edits.iter().for_each(|edit| edit.apply(&mut headers));
+            let is_safe = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+            prop_assert!(headers.iter().all(|(_, value)| is_safe(value) && value != b"of the client"));
+        }
+    }
 
     #[test]
     fn a_filter_has_one_time_however_often_it_was_called() {

@@ -11,6 +11,7 @@
 
 use std::rc::Rc;
 
+use portcullis_core::control::has_control_but_tab;
 use portcullis_core::denial::LocalReply;
 use portcullis_core::verdict::{OnError, Outcome};
 use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, Verdict};
@@ -423,7 +424,7 @@ impl Stream {
             self.chain.count(host, filter, Outcome::Deny);
         }
         self.publish(host);
-        reply(host, &denial.render(self.request.as_ref()), denial.reason);
+        reply(host, denial.render(self.request.as_ref()), denial.reason);
         Action::Pause
     }
 
@@ -433,7 +434,7 @@ impl Stream {
         self.edits.clear();
         self.exchange.verdicts.push(Verdict::allow(filter));
         self.publish(host);
-        reply(host, &answer.render(), answer.reason);
+        reply(host, answer.render(), answer.reason);
         Action::Pause
     }
 
@@ -462,8 +463,10 @@ impl Stream {
 }
 
 /// A stream that can't be answered is closed: it must not go on.
-fn reply(host: &dyn StreamHost, reply: &LocalReply, reason: Reason) {
-    if let Err(error) = host.send_local_reply(reply, reason.as_str()) {
+fn reply(host: &dyn StreamHost, mut reply: LocalReply, reason: Reason) {
+    // As in `Ctx::set_header`.
+    reply.headers.remove_where(|_, value| has_control_but_tab(value));
+    if let Err(error) = host.send_local_reply(&reply, reason.as_str()) {
         host.log(Level::Error, &format!("closing a stream that can't be answered: {error}"));
         host.close();
     }
