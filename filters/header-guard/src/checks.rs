@@ -9,11 +9,12 @@ use portcullis_core::headers::Headers;
 use portcullis_core::verdict::Mode;
 use portcullis_core::{ConfigError, Denial, Flow, Request, Response};
 
-use crate::config::{CorsConfig, CrossSiteConfig, RequestConfig, ResponseConfig};
+use crate::config::{CorsConfig, CrossSiteConfig, OutgoingConfig, RequestConfig, ResponseConfig};
 use crate::cors::{self, Cors, CorsVerdict};
 use crate::cross_site::CrossSite;
 use crate::limits::Limits;
 use crate::names::Pattern;
+use crate::outgoing::Outgoing;
 use crate::policy::{Edit, Peer, is_secure};
 use crate::request::Rules;
 use crate::request::target::Targets;
@@ -29,6 +30,8 @@ pub struct Sections<'a> {
     pub cors: Option<&'a CorsConfig>,
     /// Which requests of other sites are refused.
     pub cross_site: &'a CrossSiteConfig,
+    /// Which credentials may leave.
+    pub outgoing: Option<&'a OutgoingConfig>,
 }
 
 /// Checked sections, ready to run.
@@ -44,6 +47,7 @@ pub struct Checks {
     trusted: Option<Rules>,
     cors: Option<Cors>,
     cross_site: CrossSite,
+    outgoing: Option<Outgoing>,
     responses: Responses,
 }
 
@@ -59,6 +63,7 @@ impl Checks {
     ) -> Result<Self, ConfigError> {
         let in_request = |error: ConfigError| error.under("request");
         let cors = sections.cors.map(Cors::new).transpose();
+        let outgoing = sections.outgoing.map(Outgoing::new).transpose();
         Ok(Self {
             id,
             mode: sections.request.mode,
@@ -71,6 +76,7 @@ impl Checks {
                 .map_err(in_request)?,
             cors: cors.map_err(|error| error.under("cors"))?,
             cross_site: CrossSite::new(sections.cross_site).map_err(|error| error.under("cross_site"))?,
+            outgoing: outgoing.map_err(|error| error.under("outgoing"))?,
             responses: Responses::new(sections.response).map_err(|error| error.under("response"))?,
         })
     }
@@ -110,12 +116,20 @@ impl Checks {
         } else {
             self.cross_site.judge(request, is_secure(request.headers(), peer))
         };
-        self.decide(mode, foreign, report).unwrap_or(Flow::Continue)
+        if let Some(refused) = self.decide(mode, foreign, report) {
+            return refused;
+        }
+        let leaving = self.outgoing.as_ref().and_then(|outgoing| outgoing.check(request.headers(), edit));
+        leaving.map(|denial| self.refusal(denial)).into_iter().for_each(report);
+        Flow::Continue
     }
 
     /// Removes what this peer may not send behind a body.
     pub fn clear_trailers(&self, trailers: &Headers, peer: Peer, edit: &mut dyn FnMut(Edit<'_>)) {
         self.rules(peer).clear_trailers(trailers, edit);
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.check(trailers, edit);
+        }
     }
 
     /// Hardens a response.

@@ -2,6 +2,7 @@
 
 pub mod cors;
 pub mod cross_site;
+pub mod outgoing;
 pub mod set_cookie;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::defaults;
 
 pub use cors::CorsConfig;
 pub use cross_site::CrossSiteConfig;
+pub use outgoing::OutgoingConfig;
 pub use set_cookie::SetCookieConfig;
 
 /// The filter's configuration.
@@ -34,6 +36,8 @@ pub struct Config {
     pub cors: Option<CorsConfig>,
     /// Which requests that pages of other sites cause are refused. Default: none.
     pub cross_site: CrossSiteConfig,
+    /// What happens to credentials in requests to servers of somebody else. Default: they pass.
+    pub outgoing: Option<OutgoingConfig>,
     /// Other sections for some requests. Of the rules that select a request the most specific decides, as in all filters.
     pub rules: Vec<RuleConfig>,
 }
@@ -61,6 +65,9 @@ pub struct RuleConfig {
     /// Which requests that pages of other sites cause are refused.
     #[serde(default)]
     pub cross_site: Option<CrossSiteConfig>,
+    /// What happens to credentials in requests to servers of somebody else.
+    #[serde(default)]
+    pub outgoing: Option<OutgoingConfig>,
 }
 
 /// Who the peer is, and so what it may say about the client.

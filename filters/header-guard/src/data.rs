@@ -173,6 +173,21 @@ pub const STRIPPED: &[(&str, Group)] = &[
     ("trailer", Group::HopByHop),
 ];
 
+/// Request fields whose values are credentials although their names have none of the words that tell so
+/// (`portcullis_core::redact::is_sensitive_name`: `authorization`, `cookie`, `token`, `apikey` ...), and whose they are.
+pub const CREDENTIALS: &[(&str, &str)] = &[
+    ("dd-application-key", "Datadog"),
+    ("ocp-apim-subscription-key", "Azure API Management"),
+    ("x-appwrite-key", "Appwrite"),
+    ("x-auth", "services of one's own"),
+    ("x-auth-key", "Cloudflare"),
+    ("x-functions-key", "Azure Functions"),
+    ("x-jwt", "services of one's own"),
+    ("x-master-key", "MeiliSearch, JSONBin"),
+    ("x-parse-master-key", "Parse"),
+    ("x-subscription-key", "services behind Azure API Management"),
+];
+
 /// How many fields of a name a request may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copies {

@@ -151,6 +151,12 @@ pub const fn cors_request_header() -> Denial {
     forbidden("cors.request_header")
 }
 
+/// A credential in a request to somebody else's server; only ever reported, as it is removed otherwise.
+#[must_use]
+pub const fn outgoing_credential() -> Denial {
+    forbidden("header.outgoing_credential")
+}
+
 const fn forbidden(reason: &'static str) -> Denial {
     Denial::new(403, Reason(reason), "Forbidden")
 }

@@ -22,6 +22,7 @@ pub mod denials;
 pub mod limits;
 pub mod names;
 pub mod origin;
+pub mod outgoing;
 pub mod plugin;
 pub mod policy;
 pub mod request;

@@ -26,6 +26,15 @@ impl Pattern {
         Ok(if is_prefix { Self::Prefix(name.to_vec()) } else { Self::Exact(name.to_vec()) })
     }
 
+    /// Whether a lower-case name is one of this pattern.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Prefix(prefix) => name.starts_with(prefix),
+            Self::Exact(exact) => name == exact,
+        }
+    }
+
     /// Whether every name of `other` is one of this pattern.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

@@ -97,6 +97,7 @@ impl Policy {
                 response: rule.response.as_ref().unwrap_or(&config.response),
                 cors: rule.cors.as_ref().or(config.cors.as_ref()),
                 cross_site: rule.cross_site.as_ref().unwrap_or(&config.cross_site),
+                outgoing: rule.outgoing.as_ref().or(config.outgoing.as_ref()),
             };
             let checks = Checks::new(Some(rule.id), &sections, trusted.as_deref());
             rules.push((rule.selector, Rc::new(checks.map_err(|error| error.under(&path))?)));
@@ -106,6 +107,7 @@ impl Policy {
             response: &config.response,
             cors: config.cors.as_ref(),
             cross_site: &config.cross_site,
+            outgoing: config.outgoing.as_ref(),
         };
         Ok(Self {
             on_error: config.on_error,

@@ -25,7 +25,7 @@ mod trace_context;
 const MAX_RANGES: usize = 16;
 
 /// Fields that configuration cannot remove: without them a request has no meaning, or another one.
-const INDISPENSABLE: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
+pub(crate) const INDISPENSABLE: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
 
 /// What `Connection` may name without harm: what belongs to the connection anyway.
 const CONNECTION_OPTIONS: [&[u8]; 8] = [
@@ -162,16 +162,7 @@ impl Rules {
     pub fn new(config: &RequestConfig, trusted: Option<&[Pattern]>) -> Result<Self, ConfigError> {
         let remove = patterns("remove", &config.remove)?;
         let keep = patterns("keep", &config.keep)?;
-        for (index, pattern) in remove.iter().enumerate() {
-            let problem = if INDISPENSABLE.iter().any(|name| pattern.covers(&Pattern::Exact(name.to_vec()))) {
-                "expected a field that a request can do without"
-            } else if keep.contains(pattern) {
-                "expected a name that is not in `keep` too"
-            } else {
-                continue;
-            };
-            return Err(ConfigError::new(format!("remove[{index}]"), problem));
-        }
+        check_removable("remove", &remove, &keep)?;
         let mut table = known_fields();
         for (name, group) in STRIPPED {
             let believed = trusted.is_some() && group.is_a_trusted_proxys();
@@ -210,8 +201,7 @@ impl Rules {
     /// is never one.
     pub fn clear_trailers(&self, trailers: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
         for (name, _) in trailers.iter() {
-            let pattern = Pattern::Exact(name.to_vec());
-            let kept = self.kept.iter().any(|kept| kept.covers(&pattern));
+            let kept = self.kept.iter().any(|kept| kept.matches(name));
             if !kept || INDISPENSABLE.contains(&name) {
                 edit(Edit::Remove(name));
             }
@@ -368,6 +358,21 @@ impl Rules {
         }
         denial
     }
+}
+
+/// Refuses what a request can't do without, and what is to be both removed and kept, in a list of names to remove.
+pub(crate) fn check_removable(list: &str, remove: &[Pattern], keep: &[Pattern]) -> Result<(), ConfigError> {
+    for (index, pattern) in remove.iter().enumerate() {
+        let problem = if INDISPENSABLE.iter().any(|name| pattern.matches(name)) {
+            "expected a field that a request can do without"
+        } else if keep.contains(pattern) {
+            "expected a name that is not in `keep` too"
+        } else {
+            continue;
+        };
+        return Err(ConfigError::new(format!("{list}[{index}]"), problem));
+    }
+    Ok(())
 }
 
 /// The operator's list, and what a request has none the less: what frames it, what the proxy writes, and what a WebSocket's

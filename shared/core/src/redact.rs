@@ -54,11 +54,13 @@ const NAMES: &[&str] = &[
 #[must_use]
 pub fn is_sensitive_name(name: &str) -> bool {
     let name = fold(name);
-    NAMES.contains(&name.as_str()) || MARKS.iter().any(|mark| name.contains(mark))
+    let holds = |mark: &str| name.windows(mark.len()).any(|part| part == mark.as_bytes());
+    NAMES.iter().any(|known| name == known.as_bytes()) || MARKS.iter().any(|mark| holds(mark))
 }
 
-fn fold(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).map(|c| c.to_ascii_lowercase()).collect()
+fn fold(name: &str) -> Vec<u8> {
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_' | b'.'));
+    letters.map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
 /// Bytes of a client as text for one line of a log: nothing in it can end the line, move a terminal's cursor or

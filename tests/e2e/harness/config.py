@@ -66,6 +66,7 @@ class Setup:
     routes            Envoy routes; default: everything to the cluster `upstream`
     cluster           further fields of the cluster `upstream`
     limits            starts a rate-limit service with these, the cluster `rate-limit-service`: `rate_limit_service.Limit`
+    upstream_filters  in order, as `filters`: of the cluster `upstream`, behind the router
     proxy_protocol    whether a case may choose its address, with `peer` in the request
     vm_id             default `portcullis`
     environment       environment variables that the modules may read, besides INTROSPECTION_SECRET
@@ -78,6 +79,7 @@ class Setup:
     routes: list[dict[str, Any]] = field(default_factory=list)
     cluster: dict[str, Any] = field(default_factory=dict)
     limits: list[dict[str, Any]] = field(default_factory=list)
+    upstream_filters: list[dict[str, Any]] = field(default_factory=list)
     proxy_protocol: bool = False
     vm_id: str = "portcullis"
     environment: dict[str, str] = field(default_factory=dict)
@@ -96,7 +98,7 @@ def load(name: str) -> Setup:
 def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[str, Any]:
     """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`, `introspection`, and maybe
     `rate-limit-service`), on the loopback address."""
-    of_clusters = {"upstream": setup.cluster, rate_limit_service.CLUSTER: HTTP2}
+    of_clusters = {"upstream": _more(setup), rate_limit_service.CLUSTER: HTTP2}
     manager: dict[str, Any] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
@@ -183,6 +185,22 @@ def _filter(entry: dict[str, Any], setup: Setup) -> dict[str, Any]:
         return entry["envoy"]
     environment = {"INTROSPECTION_SECRET": idp.CLIENT_SECRET, **setup.environment}
     return wasm_filter(**{"vm_id": setup.vm_id, "environment": environment, "config": None, **entry})
+
+
+def _more(setup: Setup) -> dict[str, Any]:
+    if not setup.upstream_filters:
+        return setup.cluster
+    upstream = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    codec = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+    options = {
+        "@type": TYPE + upstream,
+        "explicit_http_config": {"http_protocol_options": {}},
+        "http_filters": [
+            *(_filter(entry, setup) for entry in setup.upstream_filters),
+            {"name": "codec", "typed_config": {"@type": TYPE + codec}},
+        ],
+    }
+    return {**setup.cluster, "typed_extension_protocol_options": {upstream: options}}
 
 
 def _cluster(name: str, port: int, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -311,7 +311,11 @@ fn header_rules() -> Value {
         "response": {"profile": "web-2026", "redirects": {"hosts": ["login.test"]}, "set_cookie": {"max_lifetime": "1h"}},
         "cors": {"origins": ["https://app.test"], "credentials": true},
         "cross_site": {"mode": "enforce", "cookies": ["sid"]},
-        "rules": [{"id": "admin", "match": {"path": "/admin/**"}, "request": {"methods": ["GET"]}}],
+        "outgoing": {"mode": "report"},
+        "rules": [
+            {"id": "admin", "match": {"path": "/admin/**"}, "request": {"methods": ["GET"]}},
+            {"id": "partner", "match": {"path": "/partner/**"}, "outgoing": {"headers": ["x-ours"]}},
+        ],
     })
 }
 
@@ -333,6 +337,14 @@ fn header_rule_cases() -> Vec<Case> {
     vec![
         pass("of the own origin", redirected),
         pass("by a rule", leaky(request("GET", "/admin/users", &[]))),
+        pass(
+            "to somebody else",
+            Exchange::new(request(
+                "GET",
+                "/partner",
+                &[("cookie", "a=1"), ("x-note", "Bearer a"), ("x-ours", "1")],
+            )),
+        ),
         refuse("a preflight, which is answered", 204, Exchange::new(request("OPTIONS", "/", &preflight))),
         refuse("of another site", 403, Exchange::new(request("POST", "/", &foreign))),
         refuse(
