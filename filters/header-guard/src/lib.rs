@@ -20,6 +20,7 @@ pub mod data;
 pub mod defaults;
 pub mod denials;
 pub mod limits;
+pub mod meters;
 pub mod names;
 pub mod origin;
 pub mod outgoing;

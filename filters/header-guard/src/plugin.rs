@@ -9,6 +9,7 @@ use portcullis_host::certificate::peer_certificate;
 use portcullis_host::{Ctx, Filter, Host, Needs, Plugin};
 
 use crate::checks::Checks;
+use crate::meters::Meters;
 use crate::policy::{Edit, Peer, Policy, is_secure};
 use crate::response::Context;
 
@@ -18,11 +19,12 @@ use crate::response::Context;
 /// [`ConfigError`] with the path of the first mistake.
 pub fn configure(configuration: &[u8], _host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError> {
     let policy = Policy::load(configuration)?;
-    Ok(Rc::new(HeaderGuard { policy }))
+    Ok(Rc::new(HeaderGuard { policy, meters: Meters::default() }))
 }
 
 struct HeaderGuard {
     policy: Policy,
+    meters: Meters,
 }
 
 impl Plugin for HeaderGuard {
@@ -36,6 +38,10 @@ impl Plugin for HeaderGuard {
 
     fn needs(&self) -> Needs {
         Needs { request_trailers: true, response_headers: true, ..Needs::default() }
+    }
+
+    fn start(&self, host: &dyn Host) {
+        self.meters.start(host);
     }
 
     fn filter(self: Rc<Self>) -> Box<dyn Filter> {
@@ -69,10 +75,16 @@ impl Filter for Stream {
             Err(denial) => return denial.into(),
         };
         let mut reports = Vec::new();
-        let flow = checks.judge(request, self.peer, &mut |edit| apply(edit, ctx), &mut |denial| {
-            reports.push(denial);
-        });
+        let mut is_changed = false;
+        let mut edit = |edit: Edit<'_>| {
+            is_changed = true;
+            apply(edit, ctx);
+        };
+        let flow = checks.judge(request, self.peer, &mut edit, &mut |denial| reports.push(denial));
         self.checks = Some(checks);
+        if is_changed && matches!(flow, Flow::Continue) {
+            self.plugin.meters.request_changed(host);
+        }
         reports.into_iter().for_each(|denial| ctx.report(denial));
         flow
     }
@@ -90,7 +102,14 @@ impl Filter for Stream {
         // Without a clock nothing is known to be past.
         let now = || host.now().unwrap_or_default();
         let context = Context { request, secure, now: &now };
-        self.checks().harden(context, response, &mut |edit| apply(edit, ctx));
+        let mut is_faulty = false;
+        self.checks().harden(context, response, &mut |edit| {
+            is_faulty |= matches!(edit, Edit::Found(_));
+            apply(edit, ctx);
+        });
+        if is_faulty {
+            self.plugin.meters.response_faulty(host);
+        }
     }
 }
 

@@ -266,3 +266,25 @@ fn a_host_that_hides_the_request_is_answered_by_the_mode() {
         assert_eq!(get(&proxy, &[]).status(), status, "{config}");
     }
 }
+
+#[test]
+fn changes_are_counted() {
+    let proxy = start("{}");
+    let counted = || {
+        let metrics = proxy.host.metrics.borrow();
+        let value = |name| metrics.get(name).copied().unwrap_or_default();
+        (value("portcullis.header_guard.requests_changed"), value("portcullis.header_guard.responses_faulty"))
+    };
+    let answer =
+        |fields: &[(&str, &str)]| -> Headers { [(":status", "204")].iter().chain(fields).copied().collect() };
+    for (request, response, expected) in [
+        (&[("accept", "*/*")][..], &[("server", "nginx")][..], (0, 0)),
+        (&[("x-user-id", "7"), ("x-real-ip", "::1")], &[], (1, 0)),
+        // Refused: nothing goes on.
+        (&[("x-user-id", "7"), ("expect", "a")], &[], (1, 0)),
+        (&[], &[("set-cookie", "a=1"), ("set-cookie", "b=1")], (1, 1)),
+    ] {
+        proxy.exchange(sent(request), answer(response));
+        assert_eq!(counted(), expected, "{request:?} {response:?}");
+    }
+}
