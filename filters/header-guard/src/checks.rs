@@ -1,7 +1,7 @@
 //! What is done with the requests of one rule, and with their responses.
 //!
 //! ```text
-//! request  -> limits -> fields -> host and method -> preflight? -> from another site?
+//! request  -> limits -> fields -> host and method -> preflight? -> from another site? -> credentials to others
 //! response -> profile -> cookies -> redirects -> caching -> CORS
 //! ```
 
@@ -13,12 +13,12 @@ use crate::config::{CorsConfig, CrossSiteConfig, OutgoingConfig, RequestConfig, 
 use crate::cors::{self, Cors, CorsVerdict};
 use crate::cross_site::CrossSite;
 use crate::limits::Limits;
-use crate::names::Pattern;
 use crate::outgoing::Outgoing;
 use crate::policy::{Edit, Peer, is_secure};
 use crate::request::Rules;
 use crate::request::target::Targets;
 use crate::response::{Context, Responses};
+use crate::zone::Trusted;
 
 /// The sections of a configuration that hold for the same requests.
 pub struct Sections<'a> {
@@ -59,7 +59,7 @@ impl Checks {
     pub fn new(
         id: Option<String>,
         sections: &Sections<'_>,
-        trusted: Option<&[Pattern]>,
+        trusted: Option<&Trusted>,
     ) -> Result<Self, ConfigError> {
         let in_request = |error: ConfigError| error.under("request");
         let cors = sections.cors.map(Cors::new).transpose();
@@ -71,7 +71,7 @@ impl Checks {
             targets: Targets::new(sections.request).map_err(in_request)?,
             strangers: Rules::new(sections.request, None).map_err(in_request)?,
             trusted: trusted
-                .map(|keep| Rules::new(sections.request, Some(keep)))
+                .map(|trusted| Rules::new(sections.request, Some(trusted)))
                 .transpose()
                 .map_err(in_request)?,
             cors: cors.map_err(|error| error.under("cors"))?,
@@ -124,7 +124,7 @@ impl Checks {
         Flow::Continue
     }
 
-    /// Removes what this peer may not send behind a body.
+    /// Removes what this peer may not send behind a body, and what may not leave there.
     pub fn clear_trailers(&self, trailers: &Headers, peer: Peer, edit: &mut dyn FnMut(Edit<'_>)) {
         self.rules(peer).clear_trailers(trailers, edit);
         if let Some(outgoing) = &self.outgoing {
@@ -147,8 +147,8 @@ impl Checks {
 
     fn rules(&self, peer: Peer) -> &Rules {
         match (peer, &self.trusted) {
-            (Peer::TrustedProxy, Some(rules)) => rules,
-            (Peer::Stranger, _) | (Peer::TrustedProxy, None) => &self.strangers,
+            (Peer::TrustedProxy | Peer::TlsProxy, Some(rules)) => rules,
+            (Peer::Stranger, _) | (_, None) => &self.strangers,
         }
     }
 

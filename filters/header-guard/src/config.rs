@@ -100,6 +100,14 @@ pub struct TrustedProxy {
     /// Further fields that such a peer may send, as in `cf-connecting-ip` or `x-ssl-client-*`.
     #[serde(default)]
     pub keep: Vec<String>,
+    /// Proxies between the client and Envoy that append their peer to `x-forwarded-for`, 1 to 31: as many of its entries
+    /// and Envoy's own stay, and `forwarded` goes. Default: both are believed as they come.
+    #[serde(default)]
+    pub hops: Option<usize>,
+    /// Whether all clients of these proxies come over TLS. Default: false, and `x-forwarded-proto` says it, which Envoy
+    /// writes by its own connection.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// Workloads whose forwarding fields are believed, by the identity that the connection's certificate proves.

@@ -14,7 +14,10 @@ use portcullis_core::{ConfigError, Denial, Request};
 use crate::checks::{Checks, Sections};
 use crate::config::{self, Config};
 use crate::names::Pattern;
-use crate::zone::Identities;
+use crate::zone::{Identities, Trusted};
+
+/// As many as `client_address.trusted_hops` of other filters can name.
+const MAX_HOPS: usize = 31;
 
 /// A change to header fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub enum Peer {
     Stranger,
     /// One of the operator's proxies or workloads.
     TrustedProxy,
+    /// One of the operator's proxies, whose clients all come over TLS.
+    TlsProxy,
 }
 
 /// The filter's rules.
@@ -68,7 +73,8 @@ pub struct Policy {
 #[derive(Debug)]
 enum Zone {
     Edge,
-    TrustedProxy(Networks),
+    /// With what a peer in one of the networks is.
+    TrustedProxy(Networks, Peer),
     Mesh(Identities),
 }
 
@@ -99,7 +105,7 @@ impl Policy {
                 cross_site: rule.cross_site.as_ref().unwrap_or(&config.cross_site),
                 outgoing: rule.outgoing.as_ref().or(config.outgoing.as_ref()),
             };
-            let checks = Checks::new(Some(rule.id), &sections, trusted.as_deref());
+            let checks = Checks::new(Some(rule.id), &sections, trusted.as_ref());
             rules.push((rule.selector, Rc::new(checks.map_err(|error| error.under(&path))?)));
         }
         let sections = Sections {
@@ -114,7 +120,7 @@ impl Policy {
             zone,
             has_rules: !rules.is_empty(),
             rules: RouteTable::build(rules).map_err(|error| error.under("rules"))?,
-            checks: Rc::new(Checks::new(None, &sections, trusted.as_deref())?),
+            checks: Rc::new(Checks::new(None, &sections, trusted.as_ref())?),
         })
     }
 
@@ -131,12 +137,13 @@ impl Policy {
         address: impl FnOnce() -> Option<IpAddr>,
         identity: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Peer {
-        let trusted = match &self.zone {
-            Zone::Edge => false,
-            Zone::TrustedProxy(networks) => address().is_some_and(|address| networks.contain(address)),
-            Zone::Mesh(identities) => identity().is_some_and(|uri| identities.contain(&uri)),
-        };
-        if trusted { Peer::TrustedProxy } else { Peer::Stranger }
+        match &self.zone {
+            Zone::TrustedProxy(networks, peer) if address().is_some_and(|ip| networks.contain(ip)) => *peer,
+            Zone::Mesh(identities) if identity().is_some_and(|uri| identities.contain(&uri)) => {
+                Peer::TrustedProxy
+            }
+            Zone::Edge | Zone::TrustedProxy(..) | Zone::Mesh(_) => Peer::Stranger,
+        }
     }
 
     /// The checks of a request without a rule of its own, and of an answer to no request.
@@ -158,31 +165,39 @@ impl Policy {
 }
 
 /// The zone, and what its peers may send besides.
-fn zone(config: &config::Zone) -> Result<(Zone, Option<Vec<Pattern>>), ConfigError> {
+fn zone(config: &config::Zone) -> Result<(Zone, Option<Trusted>), ConfigError> {
     match config {
         config::Zone::Edge => Ok((Zone::Edge, None)),
         config::Zone::TrustedProxy(proxy) => {
             let in_zone = |error: ConfigError| error.under("zone.trusted_proxy");
             let networks = Networks::parse(&proxy.addresses);
             let networks = networks.map_err(|error| in_zone(error.under("addresses")))?;
-            Ok((Zone::TrustedProxy(networks), Some(patterns("keep", &proxy.keep).map_err(in_zone)?)))
+            let peer = if proxy.tls { Peer::TlsProxy } else { Peer::TrustedProxy };
+            let keep = patterns("keep", &proxy.keep).map_err(in_zone)?;
+            if let Some(found) = proxy.hops.filter(|hops| !(1..=MAX_HOPS).contains(hops)) {
+                let problem = format!("expected 1 to {MAX_HOPS}, found {found}");
+                return Err(in_zone(ConfigError::new("hops", problem)));
+            }
+            Ok((Zone::TrustedProxy(networks, peer), Some(Trusted { keep, hops: proxy.hops })))
         }
         config::Zone::Mesh(mesh) => {
             let in_zone = |error: ConfigError| error.under("zone.mesh");
             let identities = Identities::parse(&mesh.identities);
             let identities = identities.map_err(|error| in_zone(error.under("identities")))?;
-            Ok((Zone::Mesh(identities), Some(patterns("keep", &mesh.keep).map_err(in_zone)?)))
+            let keep = patterns("keep", &mesh.keep).map_err(in_zone)?;
+            Ok((Zone::Mesh(identities), Some(Trusted { keep, hops: None })))
         }
     }
 }
 
 /// Whether the client came over TLS, as far as a judged request tells. A trusted proxy says it in
-/// `x-forwarded-proto`; from a stranger `:scheme` must say the same.
+/// `x-forwarded-proto`, unless the operator says it for all its clients; from a stranger `:scheme` must say the same.
 #[must_use]
 pub fn is_secure(headers: &Headers, peer: Peer) -> bool {
     let scheme = headers.first(b":scheme") == Some(b"https");
     let forwarded = headers.single(b"x-forwarded-proto").map(|proto| proto.map(|proto| proto == b"https"));
     match (forwarded, peer) {
+        (_, Peer::TlsProxy) => true,
         (Ok(None), _) => scheme,
         (Ok(Some(forwarded)), Peer::TrustedProxy) => forwarded,
         (Ok(Some(forwarded)), Peer::Stranger) => forwarded && scheme,

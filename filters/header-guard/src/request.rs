@@ -1,7 +1,6 @@
 //! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use portcullis_core::headers::Headers;
 use portcullis_core::{ConfigError, Denial, Request};
@@ -13,11 +12,13 @@ use crate::denials;
 use crate::names::{Builder, NameTable, Pattern};
 use crate::policy::{Edit, patterns};
 use crate::syntax::{Fault, Syntax, is_request_id};
+use crate::zone::Trusted;
 
 use self::cookies::CookieRules;
 use self::trace_context::Sent;
 
 mod cookies;
+mod forwarded_for;
 pub mod target;
 mod trace_context;
 
@@ -149,6 +150,8 @@ pub struct Rules {
     /// What this peer may send although a list names it, and may send as a trailer.
     kept: Vec<Pattern>,
     cookies: CookieRules,
+    /// How many entries of `x-forwarded-for` are known to be true.
+    proxies: usize,
     /// The only fields that may pass, if that is how the operator wants it.
     allowed: Option<NameTable<()>>,
 }
@@ -159,25 +162,28 @@ impl Rules {
     /// # Errors
     /// [`ConfigError`] for what is no name, for a name that is to be both removed and kept, for one that a request
     /// can't do without, and for options about cookies that are out of their bounds.
-    pub fn new(config: &RequestConfig, trusted: Option<&[Pattern]>) -> Result<Self, ConfigError> {
+    pub fn new(config: &RequestConfig, trusted: Option<&Trusted>) -> Result<Self, ConfigError> {
         let remove = patterns("remove", &config.remove)?;
         let keep = patterns("keep", &config.keep)?;
         check_removable("remove", &remove, &keep)?;
+        let hops = trusted.and_then(|trusted| trusted.hops);
         let mut table = known_fields();
         for (name, group) in STRIPPED {
-            let believed = trusted.is_some() && group.is_a_trusted_proxys();
+            // Of two accounts of one way, only that with a known number of entries can be cut to what is true.
+            let is_second_account = hops.is_some() && *name == "forwarded";
+            let believed = trusted.is_some() && group.is_a_trusted_proxys() && !is_second_account;
             if let (false, Ok(pattern)) = (believed, Pattern::parse(name)) {
                 table.change(&pattern, |treatment| treatment.strip = true);
             }
         }
-        if trusted.is_none() {
-            for (name, special) in REWRITTEN {
+        for (name, special) in REWRITTEN {
+            if trusted.is_none() || (hops.is_some() && special == Special::ForwardedFor) {
                 let own = Treatment { special: Some(special), ..Treatment::default() };
                 table.change(&Pattern::Exact(name.into()), |treatment| *treatment = own);
             }
         }
-        let kept: Vec<Pattern> =
-            keep.into_iter().chain(trusted.unwrap_or_default().iter().cloned()).collect();
+        let trusted_keep = trusted.map(|trusted| trusted.keep.iter().cloned());
+        let kept: Vec<Pattern> = keep.into_iter().chain(trusted_keep.into_iter().flatten()).collect();
         // Ordered: the wide before the narrow, so that the narrow has the last word.
         let mut operators: BTreeMap<Pattern, bool> = BTreeMap::new();
         operators.extend(kept.iter().map(|pattern| (pattern.clone(), false)));
@@ -193,7 +199,9 @@ impl Rules {
         }
         let allowed = patterns("allow", &config.allow)?;
         let allowed = if allowed.is_empty() { None } else { Some(allow_list(allowed)) };
-        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)?, allowed })
+        // Envoy is the last of the proxies.
+        let proxies = hops.unwrap_or_default().saturating_add(1);
+        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)?, proxies, allowed })
     }
 
     /// Removes every trailer that the operator does not name under `keep`: nobody judges trailers, and a recipient
@@ -288,7 +296,9 @@ impl Rules {
         met: &Met<'_>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
-        let client = if met.has(Special::ForwardedFor) { keep_last_forwarded_for(met, edit) } else { None };
+        let client =
+            met.has(Special::ForwardedFor).then(|| forwarded_for::keep_last(headers, self.proxies, edit));
+        let client = client.flatten();
         if met.has(Special::ExternalAddress) {
             // Envoy writes the same address to both. Nearly all requests have it: removing it would make Envoy choose
             // the route again for each.
@@ -436,22 +446,6 @@ fn framing(request: &Request, met: &Met<'_>) -> Option<Denial> {
     }
     let announces_body = request.headers().all(b"content-length").any(|length| length != b"0");
     (request.end_of_stream() && announces_body).then(|| denials::framing("content-length", "without_body"))
-}
-
-/// Envoy appends its peer on the right; whatever stands left of it is the client's word. The entry that is left.
-fn keep_last_forwarded_for<'a>(met: &Met<'a>, edit: &mut dyn FnMut(Edit<'_>)) -> Option<&'a [u8]> {
-    let name = b"x-forwarded-for";
-    let value = met.last(Special::ForwardedFor);
-    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-    let is_address = std::str::from_utf8(last).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
-    if !is_address {
-        edit(Edit::Remove(name));
-        return None;
-    }
-    if met.single(Special::ForwardedFor) != Some(last) {
-        edit(Edit::Set(name, last));
-    }
-    Some(last)
 }
 
 /// Envoy writes both `:scheme` and `x-forwarded-proto`. Where they differ one is the client's; then, and for

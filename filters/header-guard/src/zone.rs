@@ -3,6 +3,17 @@
 use portcullis_core::ConfigError;
 use portcullis_core::spiffe::{SpiffeId, SpiffePattern};
 
+use crate::names::Pattern;
+
+/// What peers of the operator's may say besides what every client may.
+#[derive(Debug, Default)]
+pub struct Trusted {
+    /// Further fields.
+    pub keep: Vec<Pattern>,
+    /// Proxies in front of Envoy that append to `x-forwarded-for`; none if all of its entries are believed.
+    pub hops: Option<usize>,
+}
+
 /// Most entries in a list: it is searched from the front for each request.
 const MAX_ENTRIES: usize = 256;
 

@@ -76,6 +76,34 @@ fn a_trusted_proxy_is_known_by_the_connection() {
     assert!(!headers.contains(b"x-forwarded-host"));
 }
 
+/// Envoy writes `http` by its own connection with the proxy, whatever that said.
+#[test]
+fn a_proxy_can_be_known_to_speak_tls_with_its_clients() {
+    for (tls, peer, secure) in
+        [(true, "10.1.2.3:4711", true), (true, "10.9.9.9:4711", false), (false, "10.1.2.3:4711", false)]
+    {
+        let proxy = start(&format!(
+            r#"{{
+                "zone": {{"trusted_proxy": {{"addresses": ["10.1.2.0/24"], "tls": {tls}}}}},
+                "cross_site": {{"mode": "enforce"}}
+            }}"#
+        ));
+        proxy.host.set("source.address", peer);
+        let own = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "api.test"),
+            (":path", "/"),
+            ("x-forwarded-proto", "http"),
+            ("cookie", "sid=1"),
+            ("origin", "https://api.test"),
+        ];
+        let after = proxy.exchange(own.into_iter().collect(), [(":status", "200")].into_iter().collect());
+        assert_eq!(after.contains(b"strict-transport-security"), secure, "{tls} {peer}");
+        assert_eq!(after.first(b":status"), Some(if secure { &b"200"[..] } else { b"403" }), "{tls} {peer}");
+    }
+}
+
 // covers: HG-REQ-05
 #[test]
 fn a_workload_is_known_by_the_certificate_that_it_proved() {

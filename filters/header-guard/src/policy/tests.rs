@@ -39,6 +39,10 @@ fn a_proxy_is_trusted_by_its_address_only() {
     ] {
         assert_eq!(policy.peer(|| Some(address?.parse().unwrap()), || None), expected, "{address:?}");
     }
+    let policy = load(r#"{"zone": {"trusted_proxy": {"addresses": ["10.1.2.0/24"], "tls": true}}}"#).unwrap();
+    for (address, expected) in [("10.1.2.3", Peer::TlsProxy), ("10.1.3.3", Peer::Stranger)] {
+        assert_eq!(policy.peer(|| address.parse().ok(), || None), expected, "{address}");
+    }
     // At the edge the proxy is not even asked.
     assert_eq!(
         load("{}").unwrap().peer(|| panic!("asked for the address"), || panic!("asked for the URI")),
@@ -60,6 +64,10 @@ fn mistakes_are_named_by_their_path() {
         (
             r#"{"zone": {"trusted_proxy": {"addresses": ["::1"], "keep": ["*"]}}}"#,
             "zone.trusted_proxy.keep[0]: ",
+        ),
+        (
+            r#"{"zone": {"trusted_proxy": {"addresses": ["::1"], "hops": 32}}}"#,
+            "zone.trusted_proxy.hops: expected 1 to 31, found 32",
         ),
         (r#"{"request": {"max_headers": 0}}"#, "request.max_headers: expected 1 to 1000"),
         (r#"{"request": {"max_cookies": 1001}}"#, "request.max_cookies: expected 0 to 1000"),
@@ -153,6 +161,7 @@ fn tls_is_what_a_trusted_proxy_says_and_what_a_stranger_cannot_say_alone() {
         let headers: Headers = fields.collect();
         assert_eq!(is_secure(&headers, Peer::Stranger), stranger, "{scheme} {forwarded:?}");
         assert_eq!(is_secure(&headers, Peer::TrustedProxy), proxy, "{scheme} {forwarded:?}");
+        assert!(is_secure(&headers, Peer::TlsProxy), "{scheme} {forwarded:?}");
     }
     let two = [(":scheme", "https"), ("x-forwarded-proto", "https"), ("x-forwarded-proto", "https")];
     assert!(!is_secure(&two.into_iter().collect(), Peer::TrustedProxy));

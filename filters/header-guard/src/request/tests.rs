@@ -12,7 +12,7 @@ pub(super) fn strangers(config: &str) -> Rules {
 
 pub(super) fn trusted(keep: &[&str]) -> Rules {
     let keep: Vec<Pattern> = keep.iter().map(|name| Pattern::parse(name).unwrap()).collect();
-    Rules::new(&RequestConfig::default(), Some(&keep)).unwrap()
+    Rules::new(&RequestConfig::default(), Some(&Trusted { keep, hops: None })).unwrap()
 }
 
 /// The reason to refuse the request (empty for none), and its fields after the edits.
@@ -178,6 +178,27 @@ fn forwarding_fields_say_what_envoy_wrote() {
     ] {
         assert_eq!(rest(&rules, sent), pairs(expected), "{name}");
     }
+}
+
+// covers: HG-REQ-02
+#[test]
+fn with_a_number_of_hops_a_trusted_proxy_says_no_more_than_it_knows() {
+    let rules =
+        Rules::new(&RequestConfig::default(), Some(&Trusted { keep: vec![], hops: Some(1) })).unwrap();
+    let sent = [
+        ("x-forwarded-for", "6.6.6.6, 1.2.3.4, 9.9.9.9"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-forwarded-host", "shop.test"),
+        ("x-forwarded-proto", "https"),
+    ];
+    let (denial, after) = inspect(&rules, sent.into_iter().collect(), true);
+    assert!(denial.is_none());
+    let expected = [
+        ("x-forwarded-for", "1.2.3.4, 9.9.9.9"),
+        ("x-forwarded-host", "shop.test"),
+        ("x-forwarded-proto", "https"),
+    ];
+    assert_eq!(after, expected.into_iter().collect());
 }
 
 // covers: HG-REQ-03, HG-REQ-06
