@@ -11,11 +11,11 @@ if [ ! -x $deny ] || ! $deny --version | grep -qF "$version"; then
 fi
 $deny --log-level error check --hide-inclusion-graph bans licenses sources
 # The server of the tests becomes part of no filter: several versions of a dependency do no harm there.
-$deny --log-level error --manifest-path tests/rate-limit-service/Cargo.toml check --config deny.toml \
-  --hide-inclusion-graph licenses sources
+service=tests/rate-limit-service/Cargo.toml
+$deny --log-level error --manifest-path $service check --hide-inclusion-graph licenses sources
 if compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs/*/.git" >/dev/null; then
   $deny --log-level error --offline check advisories
-  $deny --log-level error --offline --manifest-path tests/rate-limit-service/Cargo.toml check --config deny.toml advisories
+  $deny --log-level error --offline --manifest-path $service check advisories
 else
   echo "skipped: advisories (no database here; 'cargo deny fetch db' gets one)"
 fi
