@@ -60,16 +60,16 @@ impl Hardening {
     pub fn new(config: &ResponseConfig) -> Result<Self, ConfigError> {
         let remove = patterns("remove", &config.remove)?;
         let keep = patterns("keep", &config.keep)?;
-        // Ordered: the wide before the narrow.
+        // Whether to remove; ordered: the wide before the narrow.
         let mut operators = BTreeMap::new();
         for (index, pattern) in remove.into_iter().enumerate() {
             if keep.contains(&pattern) {
                 let problem = "expected a name that is not in `keep` too";
                 return Err(ConfigError::new(format!("remove[{index}]"), problem));
             }
-            operators.insert(pattern, Treatment::Remove);
+            operators.insert(pattern, true);
         }
-        operators.extend(keep.into_iter().map(|pattern| (pattern, Treatment::Pass)));
+        operators.extend(keep.into_iter().map(|pattern| (pattern, false)));
 
         let profile = match config.profile {
             Profile::Api2026 => API_PROFILE,
@@ -107,7 +107,8 @@ impl Hardening {
                 table.change(&pattern, |treatment| *treatment = Treatment::Remove);
             }
         }
-        for (pattern, own) in operators {
+        for (pattern, remove) in operators {
+            let own = if remove { Treatment::Remove } else { Treatment::Pass };
             table.change(&pattern, |treatment| *treatment = own);
         }
         for (index, field) in fields.iter().enumerate() {
