@@ -17,12 +17,12 @@ pub const WAYS: usize = 8;
 /// Layout version; the first byte of every shared value of this filter.
 pub const VERSION: u8 = 2;
 
-/// A value is little-endian words: [`VERSION`], `written`, `floor`, then for each entry its tag, and of each level the
-/// instant and the detail.
-const WORDS: usize = 4 + 3 * WAYS;
+/// Little-endian words. The first row of a value is [`VERSION`], `written` and a word that is not used, the second the
+/// floor; then there is one for each entry: tag, instant, detail.
+type Row = [[u8; 8]; 3];
 
 /// Length of a set's value, in bytes.
-pub const LEN: usize = 8 * WORDS;
+pub const LEN: usize = size_of::<Row>() * (2 + WAYS);
 
 /// The level of one key. Tag 0 is no key: such an entry is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,49 +31,64 @@ struct Entry {
     level: Level,
 }
 
-/// A set of levels that are read and written together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Set {
-    /// The latest clock that any writer saw, in nanoseconds since the epoch.
-    written: u64,
-    /// At least as strict as every level that was forgotten before its time was over.
-    floor: Level,
-    entries: [Entry; WAYS],
+impl Entry {
+    fn read(&[tag, until, detail]: &Row) -> Self {
+        let level = Level { until: u64::from_le_bytes(until), detail: u64::from_le_bytes(detail) };
+        Self { tag: u64::from_le_bytes(tag), level }
+    }
+
+    fn write(self) -> Row {
+        [self.tag, self.level.until, self.level.detail].map(u64::to_le_bytes)
+    }
+}
+
+/// The latest clock that any writer saw, in nanoseconds since the epoch.
+fn written(&[_, written, _]: &Row) -> u64 {
+    u64::from_le_bytes(written)
+}
+
+/// The first row.
+fn head(written: u64) -> Row {
+    [VERSION.into(), written, 0].map(u64::to_le_bytes)
+}
+
+/// A set of levels that are read and written together. It is kept as its value: a request changes three rows of it, and
+/// what the proxy gave is what it gets back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set(Vec<u8>);
+
+/// A set in which nothing is counted.
+impl Default for Set {
+    fn default() -> Self {
+        let mut value = vec![0; LEN];
+        if let Some((first, ..)) = rows(&mut value) {
+            *first = head(0);
+        }
+        Self(value)
+    }
+}
+
+/// The head of a value, its floor, and its entries. The floor is at least as strict as every level that was forgotten before
+/// its time was over.
+fn rows(value: &mut [u8]) -> Option<(&mut Row, &mut Row, &mut [Row])> {
+    let (head, rest) = value.as_chunks_mut::<8>().0.as_chunks_mut::<3>().0.split_first_mut()?;
+    let (floor, entries) = rest.split_first_mut()?;
+    Some((head, floor, entries))
 }
 
 impl Set {
     /// Reads a value; none when it is not a set: written by another version or another module.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; LEN] = bytes.try_into().ok()?;
-        let (words, _) = bytes.as_chunks::<8>();
-        let (&[version, written, until, detail], words) = words.split_first_chunk::<4>()?;
-        if u64::from_le_bytes(version) != u64::from(VERSION) {
-            return None;
-        }
-        let level =
-            |until, detail| Level { until: u64::from_le_bytes(until), detail: u64::from_le_bytes(detail) };
-        let mut set =
-            Self { written: u64::from_le_bytes(written), floor: level(until, detail), ..Self::default() };
-        for (entry, &[tag, until, detail]) in set.entries.iter_mut().zip(words.as_chunks::<3>().0) {
-            *entry = Entry { tag: u64::from_le_bytes(tag), level: level(until, detail) };
-        }
-        Some(set)
+    pub fn decode(value: Vec<u8>) -> Option<Self> {
+        let version = value.first_chunk::<8>()?;
+        let is_set = value.len() == LEN && u64::from_le_bytes(*version) == u64::from(VERSION);
+        is_set.then_some(Self(value))
     }
 
-    /// Writes what [`Set::decode`] reads.
+    /// Its value, which [`Set::decode`] reads.
     #[must_use]
-    pub fn encode(&self) -> [u8; LEN] {
-        let mut bytes = [0; LEN];
-        let (words, _) = bytes.as_chunks_mut::<8>();
-        if let Some((header, words)) = words.split_first_chunk_mut::<4>() {
-            *header =
-                [VERSION.into(), self.written, self.floor.until, self.floor.detail].map(u64::to_le_bytes);
-            for (words, Entry { tag, level }) in words.as_chunks_mut::<3>().0.iter_mut().zip(self.entries) {
-                *words = [tag, level.until, level.detail].map(u64::to_le_bytes);
-            }
-        }
-        bytes
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Moves all levels back by as much as the clock has stepped back since the last write; whether it has.
@@ -82,14 +97,18 @@ impl Set {
     /// backwards. Without this a step of an hour would refuse everybody for an hour; and with it no level is any
     /// more lenient than it was.
     pub fn follow_clock(&mut self, now: u64) -> bool {
-        let step = self.written.saturating_sub(now);
+        let Some((first, floor, entries)) = rows(&mut self.0) else {
+            return false;
+        };
+        let step = written(first).saturating_sub(now);
         if step == 0 {
             return false;
         }
-        self.written = now;
-        self.floor.until = self.floor.until.saturating_sub(step);
-        for entry in &mut self.entries {
+        *first = head(now);
+        for row in std::iter::once(floor).chain(entries) {
+            let mut entry = Entry::read(row);
             entry.level.until = entry.level.until.saturating_sub(step);
+            *row = entry.write();
         }
         true
     }
@@ -99,23 +118,23 @@ impl Set {
     /// # Errors
     /// How long until there is room. The set stays as it was.
     pub fn take(&mut self, tag: u64, meter: &Meter, cost: u32, now: u64) -> Result<Taken, Duration> {
-        let known = self.entries.iter().position(|entry| entry.tag == tag);
-        let entry = match known {
-            Some(index) => self.entries.get_mut(index),
-            // A free entry was over in 1970, so it goes first; then one that is over by now: nothing is lost.
-            None => self.entries.iter_mut().min_by_key(|entry| entry.level.until),
-        };
-        let Some(entry) = entry else {
+        // A set has entries; without any, nothing can be counted.
+        let Some((first, floor_row, entries)) = rows(&mut self.0) else {
             return Err(Duration::from_secs(1));
         };
+        let known = entries.iter().position(|row| Entry::read(row).tag == tag);
+        let Some(row) = place(entries, known) else {
+            return Err(Duration::from_secs(1));
+        };
+        let (found, floor) = (Entry::read(row).level, Entry::read(floor_row).level);
         let (before, floor) = match known {
-            Some(_) => (Some(entry.level), self.floor),
-            None => (None, self.floor.as_of(now).joined(meter.floor(entry.level.as_of(now)))),
+            Some(_) => (Some(found), floor),
+            None => (None, floor.as_of(now).joined(meter.floor(found.as_of(now)))),
         };
         let after = meter.take(before.unwrap_or(floor), cost, now)?;
-        *entry = Entry { tag, level: after };
-        self.floor = floor;
-        self.written = now;
+        *row = Entry { tag, level: after }.write();
+        *floor_row = Entry { tag: 0, level: floor }.write();
+        *first = head(now);
         Ok(Taken { before, after })
     }
 
@@ -126,43 +145,52 @@ impl Set {
 
     /// Notes how a request ended; whether that changed anything.
     pub fn settle(&mut self, tag: u64, meter: &Meter, ending: Ending, now: u64) -> bool {
-        if matches!(ending, Ending::Failed(_)) && !self.entries.iter().any(|entry| entry.tag == tag) {
+        if matches!(ending, Ending::Failed(_)) && self.level(tag).is_none() {
             // Pushed out meanwhile: the failure makes room for itself as the attempt did.
             let _ = self.take(tag, meter, 1, now);
         }
         self.change(tag, |level| meter.settle(level, ending, now))
     }
 
-    /// The level of `tag`; an empty one for a key without an entry.
+    /// The level of `tag`; none for a key without an entry.
     #[must_use]
-    pub fn level(&self, tag: u64) -> Level {
-        let entry = self.entries.iter().find(|entry| entry.tag == tag);
-        entry.map_or_else(Level::default, |entry| entry.level)
+    pub fn level(&self, tag: u64) -> Option<Level> {
+        let entries = self.0.as_chunks::<8>().0.as_chunks::<3>().0.iter().skip(2);
+        entries.map(Entry::read).find(|entry| entry.tag == tag).map(|entry| entry.level)
     }
 
     /// Writes a level of `tag`, made of the one that is there; the one nearest to its end makes room.
     pub fn put(&mut self, tag: u64, now: u64, level: impl FnOnce(Level) -> Level) {
-        let known = self.entries.iter().position(|entry| entry.tag == tag);
-        let entry = match known {
-            Some(index) => self.entries.get_mut(index),
-            None => self.entries.iter_mut().min_by_key(|entry| entry.level.until),
-        };
-        if let Some(entry) = entry {
-            let before = if known.is_some() { entry.level } else { Level::default() };
-            *entry = Entry { tag, level: level(before) };
-            self.written = now;
+        let before = self.level(tag);
+        let Some((first, _, entries)) = rows(&mut self.0) else { return };
+        let known = entries.iter().position(|row| Entry::read(row).tag == tag);
+        if let Some(row) = place(entries, known) {
+            *row = Entry { tag, level: level(before.unwrap_or_default()) }.write();
+            *first = head(now);
         }
     }
 
     fn change(&mut self, tag: u64, change: impl FnOnce(Level) -> Option<Level>) -> bool {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.tag == tag) else {
+        let Some((_, _, entries)) = rows(&mut self.0) else {
             return false;
         };
-        let Some(level) = change(entry.level) else {
+        let Some(row) = entries.iter_mut().find(|row| Entry::read(row).tag == tag) else {
             return false;
         };
-        *entry = if level == Level::default() { Entry::default() } else { Entry { tag, level } };
+        let Some(level) = change(Entry::read(row).level) else {
+            return false;
+        };
+        *row = if level == Level::default() { Entry::default() } else { Entry { tag, level } }.write();
         true
+    }
+}
+
+/// The row of a known key, or the one that makes room. A free entry was over in 1970, so it goes first; then one that is over
+/// by now: nothing is lost.
+fn place(entries: &mut [Row], known: Option<usize>) -> Option<&mut Row> {
+    match known {
+        Some(index) => entries.get_mut(index),
+        None => entries.iter_mut().min_by_key(|row| Entry::read(row).level.until),
     }
 }
 
@@ -192,15 +220,14 @@ mod tests {
         for tag in 1..=12 {
             set.take(tag, &rate(7, 3, 9), 1, NOW + tag).unwrap();
         }
-        let bytes = set.encode();
-        assert_eq!(Set::decode(&bytes), Some(set));
+        assert_eq!(Set::decode(set.as_bytes().to_vec()), Some(set));
     }
 
     // covers: HOST-SHR-04
     #[test]
     fn what_is_not_a_set_is_not_read() {
-        let good = Set::default().encode();
-        let mut other_version = good;
+        let good = Set::default().0;
+        let mut other_version = good.clone();
         other_version[0] = VERSION + 1;
         for (name, bytes) in [
             ("nothing", &[][..]),
@@ -210,7 +237,7 @@ mod tests {
             ("another version", &other_version),
             ("text", b"garbage"),
         ] {
-            assert_eq!(Set::decode(bytes), None, "{name}");
+            assert_eq!(Set::decode(bytes.to_vec()), None, "{name}");
         }
     }
 
@@ -226,7 +253,7 @@ mod tests {
             noise
         };
         for bytes in [noise(0xff), noise(1)] {
-            let mut set = Set::decode(&bytes).unwrap();
+            let mut set = Set::decode(bytes.to_vec()).unwrap();
             set.follow_clock(NOW);
             assert!((0..10).filter(|_| set.take(42, &rate, 1, NOW).is_ok()).count() <= 3);
         }
@@ -240,7 +267,8 @@ mod tests {
             // One second apart, so at most one bucket is not full.
             assert!(set.take(tag, &rate, 1, NOW + tag * SECOND).is_ok());
         }
-        assert!(set.floor.until <= NOW + 93 * SECOND);
+        let (_, floor, _) = rows(&mut set.0).unwrap();
+        assert!(Entry::read(floor).level.until <= NOW + 93 * SECOND);
         assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_ok());
         assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_ok());
         assert!(set.take(7, &rate, 1, NOW + 200 * SECOND).is_err());
@@ -294,7 +322,8 @@ mod tests {
         let empty = set.clone();
         let first = set.take(1, &rate, 1, NOW).unwrap();
         assert!(set.give_back(1, &rate, &first, NOW));
-        assert_eq!(set.entries, empty.entries);
+        // The clock of the write is all that is left.
+        assert_eq!(set.as_bytes()[24..], empty.as_bytes()[24..]);
         let first = set.take(1, &rate, 1, NOW).unwrap();
         let second = set.take(1, &rate, 1, NOW).unwrap();
         assert!(!set.give_back(1, &rate, &first, NOW));
@@ -332,7 +361,7 @@ mod tests {
         let lockout = Meter::Lockout(Lockout::new(NonZeroU32::MIN, secs(60), secs(600), secs(3600), false));
         let mut set = Set::default();
         set.take(1, &lockout, 1, NOW).unwrap();
-        set.entries = Default::default();
+        set = Set::default();
         assert!(set.settle(1, &lockout, Ending::Failed(0), NOW));
         assert_eq!(set.take(1, &lockout, 1, NOW), Err(secs(60)));
     }

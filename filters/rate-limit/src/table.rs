@@ -151,7 +151,7 @@ impl Bucket {
         let taken = set.take(self.tag, meter, cost, now);
         if stepped_back && taken.is_err() {
             // A refusal writes nothing otherwise. If another worker is faster, it has seen the same clock.
-            store.write(&self.key, &set.encode(), version)?;
+            store.write(&self.key, set.as_bytes(), version)?;
         }
         Ok(Reading { set, version, taken, now })
     }
@@ -172,7 +172,7 @@ impl Bucket {
                 Ok(taken) => taken,
                 Err(wait) => return Ok(Take::Exceeded(wait)),
             };
-            if store.write(&self.key, &reading.set.encode(), reading.version)? {
+            if store.write(&self.key, reading.set.as_bytes(), reading.version)? {
                 return Ok(Take::Taken { taken, now: reading.now });
             }
             reading = self.read(store, meter, cost)?;
@@ -216,7 +216,7 @@ impl Bucket {
     /// The level as it was read, without a request.
     #[must_use]
     pub fn level<V>(&self, reading: &Reading<V>) -> Level {
-        reading.set.level(self.tag)
+        reading.set.level(self.tag).unwrap_or_default()
     }
 
     fn change<S: Store>(&self, store: &S, change: impl Fn(&mut Set, u64) -> bool) {
@@ -228,21 +228,24 @@ impl Bucket {
                 return;
             };
             set.follow_clock(now);
-            if !change(&mut set, now) || store.write(&self.key, &set.encode(), version) != Ok(false) {
+            if !change(&mut set, now) || store.write(&self.key, set.as_bytes(), version) != Ok(false) {
                 return;
             }
         }
     }
 
     fn load<S: Store>(&self, store: &S) -> Result<(Set, Option<S::Version>), Unavailable> {
-        let Some((bytes, version)) = store.read(&self.key)? else {
-            return Ok((Set::default(), None));
+        let (value, version) = match store.read(&self.key)? {
+            Some((value, version)) => (value, Some(version)),
+            None => (Vec::new(), None),
         };
-        let set = Set::decode(&bytes).unwrap_or_else(|| {
-            store.on_damaged(&self.key);
+        let set = Set::decode(value).unwrap_or_else(|| {
+            if version.is_some() {
+                store.on_damaged(&self.key);
+            }
             Set::default()
         });
-        Ok((set, Some(version)))
+        Ok((set, version))
     }
 }
 

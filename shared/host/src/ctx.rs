@@ -303,25 +303,25 @@ mod tests {
     #[test]
     fn no_filter_writes_a_value_that_is_more_than_a_value() {
         let host = FakeHost::default();
-        let (mut exchange, mut edits) = (Exchange::default(), Vec::new());
+        let (mut exchange, mut edits) = (Exchange::default(), Edits::default());
         let mut ctx = Ctx::new(&host, "a", &mut exchange, &mut edits);
         for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x1b[2J", "\x7f", "a\tb", "\u{e9}", ""] {
             ctx.set_header("set", value);
             ctx.append_header("append", value);
         }
         let removed =
-            edits.iter().filter(|edit| matches!(edit, HeaderEdit::Remove(name) if name == b"set")).count();
-        assert_eq!((removed, edits.len()), (6, 6 + 2 * 3), "{edits:?}");
+            edits.iter().filter(|edit| *edit == HeaderEdit::Remove(b"set")).count();
+        assert_eq!((removed, edits.len()), (6, 6 + 2 * 3));
     }
 
     proptest! {
         #[test]
         fn what_is_written_has_no_control_character(value in proptest::collection::vec(any::<u8>(), 0..20)) {
             let host = FakeHost::default();
-            let (mut exchange, mut edits) = (Exchange::default(), Vec::new());
+            let (mut exchange, mut edits) = (Exchange::default(), Edits::default());
             let mut ctx = Ctx::new(&host, "a", &mut exchange, &mut edits);
-            ctx.set_header("a", value.clone());
-            ctx.append_header("a", value);
+            ctx.set_header("a", &value);
+            ctx.append_header("a", &value);
             let mut headers: Headers = [("a", "of the client")].into_iter().collect();
             edits.iter().for_each(|edit| edit.apply(&mut headers));
             let is_safe = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());

@@ -10,8 +10,8 @@ use portcullis_core::headers::Headers;
 use portcullis_core::{UnixTime, redact};
 
 use crate::abi;
-use crate::grpc::{self, GrpcCall};
 use crate::ctx::{Edits, HeaderEdit};
+use crate::grpc::{self, GrpcCall};
 use crate::host::{
     CallId, Expected, Host, HostError, HttpCall, Level, MetricId, MetricKind, SharedDataError, SharedValue,
     Version,

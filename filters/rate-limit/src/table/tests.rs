@@ -325,7 +325,7 @@ proptest! {
         let rate = rate(1, 60, 1);
         let (events, shared) = run(&rate, 8, &work, vec![(0, 0)]);
         prop_assert!(events.is_empty());
-        let set = Set::decode(&shared.values.values().next().unwrap().0).unwrap();
+        let set = Set::decode(shared.values.values().next().unwrap().0.clone()).unwrap();
         for key in 1..9 {
             prop_assert!(set.clone().take(key, &rate, 1, NOW).is_ok());
         }
