@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Optional
 
+from connection import ANSWER_SECONDS
+
 from .limit import FIELD
 
 THREADS, CONNECTIONS = 2, 16
@@ -19,7 +21,7 @@ class Flood:
 
     def __init__(self, port: int, seed: int) -> None:
         self._command = ["wrk", "--threads", str(THREADS), "--connections", str(CONNECTIONS), "--duration", LONGEST,
-                         "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--", FIELD, str(seed)]
+                         "--timeout", f"{ANSWER_SECONDS:.0f}s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--", FIELD, str(seed)]
         self._process: Optional[subprocess.Popen[str]] = None
 
     def __enter__(self) -> "Flood":
