@@ -24,12 +24,13 @@ CHAIN = {
     "rate-limit-user": "By user, so after jwt-auth.",
     "schema-guard": "Last: it waits for bodies, and only for those of callers who may send one.",
 }
-MODULES = {"rate-limit-user": "rate-limit", "jwt-auth-oidc": "jwt-auth"}  # else as the instance
+MODULES = {"rate-limit-user": "rate-limit", "rate-limit-global": "rate-limit", "jwt-auth-oidc": "jwt-auth"}  # else as the instance
 
 TITLES = {
     "header-guard": "Header hygiene for requests and answers.",
     "audit": "One JSON event a request, on standard output.",
-    "rate-limit": "Limits by client address.",
+    "rate-limit": "Limits by client address, and lock-outs of who guesses passwords.",
+    "rate-limit-global": "Limits that several Envoys share by a rate-limit service; without it each has them for itself.",
     "jwt-auth": "Bearer tokens, checked with the keys that the identity provider publishes.",
     "jwt-auth-oidc": "Bearer tokens of an OpenID provider, whose metadata say where its keys are; the tenant for Envoy's own filters.",
     "schema-guard": "Requests checked against the OpenAPI document of the Orders API.",
@@ -38,14 +39,18 @@ TITLES = {
 }
 
 # What differs under Docker Compose: the services are names, whose addresses change when they start again, and Envoy
-# listens on all addresses of its container. docker-compose.yaml opens these ports to the host's loopback only.
+# listens on all addresses of its container. The Compose files open these ports to the host's loopback only.
+DOCKER_PORTS = (10000, 9901)
+# Cluster: its port here, and host and port there.
+DOCKER_SERVICES = {
+    "orders": (8080, "orders", 8080),
+    "idp": (8081, "idp", 8081),
+    "rate-limit-service": (8083, "rate-limit-service", 8081),
+}
+# How it is started there.
 DOCKER = {
-    "address: 127.0.0.1, port_value: 10000": "address: 0.0.0.0, port_value: 10000",
-    "address: 127.0.0.1, port_value: 9901": "address: 0.0.0.0, port_value: 9901",
-    "- name: orders\n    type: STATIC": "- name: orders\n    type: STRICT_DNS",
-    "address: 127.0.0.1, port_value: 8080": "address: orders, port_value: 8080",
-    "- name: idp\n    type: STATIC": "- name: idp\n    type: STRICT_DNS",
-    "address: 127.0.0.1, port_value: 8081": "address: idp, port_value: 8081",
+    "chain": "make demo-docker",
+    "rate-limit-global": "docker compose -f envoy-config/docker/rate-limit-global-compose.yaml up",
 }
 
 
@@ -101,6 +106,8 @@ def bootstrap(name: str) -> str:
         filters = envoy_filter(name, configuration(name))
     if module in ("jwt-auth", "chain", "suite"):
         clusters = part("idp-cluster")
+    if name == "rate-limit-global":
+        clusters = part("rate-limit-cluster")
     log = part("event-log") if name in ("audit", "chain", "suite") else part("verdict-log").replace("NAME", module)
     head = (
         f"# {TITLES[name]}\n"
@@ -110,18 +117,25 @@ def bootstrap(name: str) -> str:
     return head + fill(part("frame"), access_log=log, filters=filters, clusters=clusters)
 
 
-def docker(text: str) -> str:
-    text = text.replace(", after `make build`: envoy -c envoy-config/chain.yaml", ": make demo-docker")
-    for local, container in DOCKER.items():
+def docker(name: str) -> str:
+    text = bootstrap(name)
+    changes = {f", after `make build`: envoy -c envoy-config/{name}.yaml": f": {DOCKER[name]}"}
+    for port in DOCKER_PORTS:
+        changes[f"address: 127.0.0.1, port_value: {port}}}"] = f"address: 0.0.0.0, port_value: {port}}}"
+    for cluster, (port, host, port_there) in DOCKER_SERVICES.items():
+        if f"- name: {cluster}\n" in text:
+            changes[f"- name: {cluster}\n    type: STATIC"] = f"- name: {cluster}\n    type: STRICT_DNS"
+            changes[f"address: 127.0.0.1, port_value: {port}}}"] = f"address: {host}, port_value: {port_there}}}"
+    for local, container in changes.items():
         if text.count(local) != 1:
-            raise SystemExit(f"expected once in chain.yaml: {local!r}")
+            raise SystemExit(f"expected once in {name}.yaml: {local!r}")
         text = text.replace(local, container)
     return text
 
 
 def main() -> int:
     files = {f"{name}.yaml": bootstrap(name) for name in TITLES}
-    files["docker/chain.yaml"] = docker(files["chain.yaml"])
+    files |= {f"docker/{name}.yaml": docker(name) for name in DOCKER}
     check = sys.argv[1:] == ["--check"]
     stale = []
     for name, text in files.items():
