@@ -13,6 +13,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("header-guard.json", schema::<portcullis_header_guard::config::Config>()),
         ("jwt-auth.json", schema::<portcullis_jwt_auth::config::Config>()),
+        ("rate-limit.json", schema::<portcullis_rate_limit::config::Config>()),
     ]
 }
 
@@ -65,6 +66,7 @@ mod tests {
             }
             let (definition, field) = match name {
                 "header-guard.json" => ("TrustedProxy", "addresses"),
+                "rate-limit.json" => ("LimitConfig", "id"),
                 _ => ("ProviderConfig", "issuer"),
             };
             let required = definitions[definition]["required"].as_array().unwrap();
