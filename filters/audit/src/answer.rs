@@ -37,6 +37,8 @@ pub enum EventType {
     Failure,
     /// No valid credential.
     AuthnLoginFail,
+    /// Too many attempts have failed.
+    AuthnLoginLock,
     /// A valid credential that does not suffice.
     AuthzFail,
     /// A limit was hit.
@@ -128,6 +130,7 @@ fn of_reason(reason: &str, status: Option<u16>) -> EventType {
         "jwt" if status == Some(403) => EventType::AuthzFail,
         "jwt" => EventType::AuthnLoginFail,
         "access" => EventType::AuthzFail,
+        _ if reason == "rate.locked_out" => EventType::AuthnLoginLock,
         "rate" => EventType::ExcessRateLimitExceeded,
         "cors" => EventType::MaliciousCors,
         _ if reason == "header.cross_site" => EventType::MaliciousCors,
@@ -157,6 +160,7 @@ impl EventType {
             Self::Access => "api_access",
             Self::Failure => "api_failure",
             Self::AuthnLoginFail => "authn_login_fail",
+            Self::AuthnLoginLock => "authn_login_lock",
             Self::AuthzFail => "authz_fail",
             Self::ExcessRateLimitExceeded => "excess_rate_limit_exceeded",
             Self::InputValidationFail => "input_validation_fail",
@@ -170,7 +174,9 @@ impl EventType {
         match self {
             Self::Access => "info",
             Self::InputValidationFail => "low",
-            Self::Failure | Self::AuthnLoginFail | Self::ExcessRateLimitExceeded => "medium",
+            Self::Failure | Self::AuthnLoginFail | Self::AuthnLoginLock | Self::ExcessRateLimitExceeded => {
+                "medium"
+            }
             // Somebody known tries what is not theirs, or a page of another site in the name of its visitor.
             Self::AuthzFail | Self::MaliciousCors => "high",
         }
@@ -208,6 +214,7 @@ mod tests {
             ("jwt.keys_unavailable", Some(503), "error", "api_failure", "medium"),
             ("access.denied", Some(403), "denied", "authz_fail", "high"),
             ("rate.exceeded", Some(429), "denied", "excess_rate_limit_exceeded", "medium"),
+            ("rate.locked_out", Some(429), "denied", "authn_login_lock", "medium"),
             ("schema.invalid", Some(400), "denied", "input_validation_fail", "low"),
             ("header.duplicate", Some(400), "denied", "input_validation_fail", "low"),
             ("header.cross_site", Some(403), "denied", "malicious_cors", "high"),

@@ -35,6 +35,10 @@ impl Body {
         };
         let media_type = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
         match media_type.trim_ascii().to_ascii_lowercase().as_slice() {
+            // Some services read JSON whatever the type says; as a form it would have any name that its client likes.
+            b"application/x-www-form-urlencoded" if bytes.trim_ascii_start().starts_with(b"{") => {
+                Self::Unreadable
+            }
             b"application/x-www-form-urlencoded" => Self::Form(bytes.to_vec()),
             media_type if media_type == b"application/json" || media_type.ends_with(b"+json") => {
                 json::parse(bytes, LIMITS).map_or(Self::Unreadable, Self::Json)
@@ -47,7 +51,8 @@ impl Body {
     /// services, and two keys would be a way around the limit. None if there is no such field.
     ///
     /// # Errors
-    /// For a field that is there twice or is no text, number or boolean, and for a body that can't be read.
+    /// For a field that is there twice, in whatever letter case and by whatever reading of `path`, or is no text, number or
+    /// boolean; and for a body that can't be read.
     pub fn field(&self, path: &str) -> Result<Option<Vec<u8>>, Ambiguous> {
         let value = match self {
             Self::Unreadable => return Err(Ambiguous),
@@ -59,7 +64,7 @@ impl Body {
                 }
                 first
             }
-            Self::Json(json) => match find(json, path) {
+            Self::Json(json) => match find(json, path)? {
                 None | Some(Value::Null) => None,
                 Some(Value::String(text)) => Some(text.as_bytes().to_vec()),
                 Some(scalar @ (Value::Bool(_) | Value::Number(_))) => Some(scalar.to_string().into_bytes()),
@@ -70,8 +75,31 @@ impl Body {
     }
 }
 
-fn find<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
-    json.get(path).or_else(|| path.split('.').try_fold(json, |value, name| value.get(name)))
+/// By the whole name and by the path of names: services differ in which they mean, so both together are ambiguous.
+fn find<'a>(json: &'a Value, path: &str) -> Result<Option<&'a Value>, Ambiguous> {
+    let whole = member(json, path)?;
+    if !path.contains('.') {
+        return Ok(whole);
+    }
+    let mut nested = Some(json);
+    for name in path.split('.') {
+        nested = nested.map(|value| member(value, name)).transpose()?.flatten();
+    }
+    match (whole, nested) {
+        (Some(_), Some(_)) => Err(Ambiguous),
+        (found, None) | (None, found) => Ok(found),
+    }
+}
+
+/// A member by its name in any letter case, as several languages' libraries read it.
+fn member<'a>(json: &'a Value, name: &str) -> Result<Option<&'a Value>, Ambiguous> {
+    let Value::Object(members) = json else {
+        return Ok(None);
+    };
+    let mut found =
+        members.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let first = found.next();
+    if found.next().is_some() { Err(Ambiguous) } else { Ok(first) }
 }
 
 fn folded(value: &[u8]) -> Vec<u8> {
@@ -129,6 +157,23 @@ mod tests {
             ("twice in JSON", "application/json", r#"{"user": "a", "user": "b"}"#, "user", Err(Ambiguous)),
             ("a list", "application/json", r#"{"user": ["a"]}"#, "user", Err(Ambiguous)),
             ("no JSON", "application/json", "user=a", "user", Err(Ambiguous)),
+            ("twice by case", "application/json", r#"{"user": "a", "User": "b"}"#, "user", Err(Ambiguous)),
+            ("another case", "application/json", r#"{"USER": "a"}"#, "user", Ok(Some("a"))),
+            ("twice by case in a form", form, "user=a&User=b", "user", Err(Ambiguous)),
+            (
+                "by both readings",
+                "application/json",
+                r#"{"login.user": "a", "login": {"user": "b"}}"#,
+                "login.user",
+                Err(Ambiguous),
+            ),
+            (
+                "JSON that says it is a form",
+                form,
+                r#" {"user": "a", "x": "&user=b"}"#,
+                "user",
+                Err(Ambiguous),
+            ),
             ("another type", "text/plain", r#"{"user": "a"}"#, "user", Err(Ambiguous)),
         ] {
             assert_eq!(

@@ -35,7 +35,14 @@ impl Concurrency {
             return Err(RETRY);
         }
         let at_most = u64::try_from(self.at_most.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Level { until: now.saturating_add(at_most).max(level.until), detail: under_way.saturating_add(1) })
+        let until = now.saturating_add(at_most).max(level.as_of(now).until);
+        Ok(Level { until, detail: under_way.saturating_add(1) })
+    }
+
+    /// How long a request counts.
+    #[must_use]
+    pub const fn at_most(&self) -> Duration {
+        self.at_most
     }
 
     /// One less; none if nothing is left to take from.

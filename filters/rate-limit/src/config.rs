@@ -65,7 +65,7 @@ pub enum Fields {
     Off,
 }
 
-/// A whole number from 0 to [`defaults::MAX_COUNT`]. A Protobuf `Struct` has no integers, so `100.0` is one too.
+/// A whole number from 0 to 1000000000. A Protobuf `Struct` has no integers, so `100.0` is one too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count(#[cfg_attr(feature = "schema", schemars(range(max = 1_000_000_000)))] pub u32);

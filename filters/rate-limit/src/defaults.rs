@@ -101,10 +101,13 @@ pub const fn service_timeout() -> TimeSpan {
 /// The longest that a request may wait.
 pub const MAX_SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Nine of ten requests of a busy client need no call, and a quiet one holds few tokens that others could use.
+/// Nine of ten requests of a busy client need no call. No more than come in the time in which they may be used: what a quiet
+/// client does not use is lost to it.
 #[must_use]
-pub const fn lease() -> Count {
-    Count(10)
+pub fn lease(requests: u32, per: Duration, lease_for: Duration) -> u32 {
+    let coming =
+        u64::from(requests).saturating_mul(lease_for.as_secs()).checked_div(per.as_secs()).unwrap_or(1);
+    u32::try_from(coming.clamp(1, 10)).unwrap_or(1)
 }
 
 /// Tokens that are not used go stale soon: they belong to the period in which they were granted.

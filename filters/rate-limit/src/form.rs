@@ -1,12 +1,14 @@
 //! Pairs of names and values as forms and queries have them (`application/x-www-form-urlencoded`, URL Standard section 5).
 
-/// The decoded values of all pairs of this name.
+/// The decoded values of all pairs of this name, in any letter case, as several languages' libraries read it.
 pub fn values<'a>(form: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
     let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     pairs.filter_map(move |pair| {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let (found, value) = pair.split_at_checked(end)?;
-        decoded(found).eq(name.iter().copied()).then(|| decoded(value.get(1..).unwrap_or_default()).collect())
+        let lower = |byte: u8| byte.to_ascii_lowercase();
+        let is_called = decoded(found).map(lower).eq(name.iter().copied().map(lower));
+        is_called.then(|| decoded(value.get(1..).unwrap_or_default()).collect())
     })
 }
 
@@ -43,7 +45,7 @@ mod tests {
             ("user=alice&password=x", &["alice"][..]),
             ("%75ser=al%69ce", &["alice"]),
             ("us%65r=a+b", &["a b"]),
-            ("user=a&user=b", &["a", "b"]),
+            ("user=a&USER=b", &["a", "b"]),
             ("user", &[""]),
             ("user=", &[""]),
             ("user=a=b", &["a=b"]),

@@ -120,6 +120,14 @@ impl Key {
         })
     }
 
+    /// The variables of a path template that are part of it.
+    pub fn path_variables(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            KeyPart::PathVariable(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether a client can have a new bucket for every request: nothing in the key but what it chooses.
     #[must_use]
     pub fn is_chosen_by_client(&self) -> bool {
@@ -298,13 +306,21 @@ fn only_decoded<'a>(mut values: impl Iterator<Item = Vec<u8>>) -> Part<'a> {
 /// The values of all cookies of this name.
 fn cookies<'a>(request: &'a Request, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let pairs = request.headers().all(b"cookie").flat_map(|field| field.split(|byte| *byte == b';'));
-    pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
+    pairs.filter_map(move |pair| {
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        let (found, value) = pair.split_at_checked(end)?;
+        (found.trim_ascii() == name).then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
 }
 
 fn is_chosen_by_client(part: &KeyPart) -> bool {
     match part {
         KeyPart::ClientAddress | KeyPart::Claim(_) | KeyPart::ClientId => false,
-        KeyPart::Property(path) => path.first().is_some_and(|first| first == "request"),
+        // What it asks for, by HTTP or by TLS.
+        KeyPart::Property(path) => {
+            path.first().is_some_and(|first| first == "request")
+                || path.last().is_some_and(|last| last == "requested_server_name")
+        }
         KeyPart::Header(_)
         | KeyPart::Cookie(_)
         | KeyPart::Query(_)

@@ -18,6 +18,9 @@ const SMALL: u64 = 1 << 62;
 const MARKS: u64 = OVER | SMALL;
 
 impl Lease {
+    /// How long a grant or a mark lasts at most.
+    pub const LONGEST: Duration = Duration::from_secs(60);
+
     /// Takes `cost` of the tokens that were granted.
     ///
     /// # Errors

@@ -6,10 +6,11 @@ use std::time::Duration;
 use portcullis_core::ConfigError;
 use portcullis_core::client::ClientAddressConfig;
 use portcullis_core::config::TimeSpan;
+use portcullis_core::routes::Selector;
 use portcullis_core::verdict::Mode;
 
 use crate::concurrency::Concurrency;
-use crate::config::{Count, FailuresConfig, LimitConfig, Missing};
+use crate::config::{Count, FailuresConfig, LimitConfig, Matches, Missing};
 use crate::cost::CostRule;
 use crate::defaults;
 use crate::hash::{KeyHash, Seed};
@@ -102,6 +103,7 @@ impl Limit {
             }
         };
         check_company(&config)?;
+        check_variables(&key, &config.matches)?;
         key.describe(&mut fingerprint);
         Ok(Self {
             table: Table::new(&config.id, slots),
@@ -146,6 +148,13 @@ impl Limit {
     #[must_use]
     pub const fn cost(&self) -> &CostRule {
         &self.cost
+    }
+
+    /// The tokens that a request takes: at least one, and at most all that there are.
+    #[must_use]
+    pub fn tokens(&self, facts: &Facts<'_>) -> u32 {
+        let most = if let Some(Meter::Rate(rate)) = &self.meter { rate.burst().get() } else { u32::MAX };
+        self.cost.of(facts).clamp(1, most)
     }
 
     /// All keys that it makes of a request.
@@ -201,7 +210,7 @@ impl Limit {
         is_small: bool,
     ) -> Option<Question> {
         let global = self.global.as_ref()?;
-        let cost = self.cost.of(facts).max(1);
+        let cost = self.tokens(facts);
         Some(Question {
             limit: self.id.clone(),
             descriptor: self.key.descriptor(&self.id, facts, variables)?,
@@ -219,10 +228,12 @@ impl Limit {
         distinct.and_then(|key| key.hash(seed, self.fingerprint, facts, variables)).unwrap_or(0)
     }
 
-    /// What an answer with this status says; none for a request that was never answered.
+    /// What an answer with this status says; none for a request that was never answered, which counts as a failed attempt: a
+    /// client that hangs up must not guess for nothing.
     #[must_use]
     pub fn ending(&self, status: Option<u16>, tried: u64) -> Ending {
         match (status, &self.failures) {
+            (None, Some(_)) => Ending::Failed(tried),
             (Some(status), Some(failures)) if failures.statuses.contains(&status) => Ending::Failed(tried),
             (Some(200..400), Some(failures)) if failures.reset_on_success => Ending::Succeeded,
             _ => Ending::Over,
@@ -273,9 +284,15 @@ fn global(config: &LimitConfig, slots: u32) -> Result<Option<Global>, ConfigErro
         return Ok(None);
     };
     let minute = Duration::from_secs(60);
+    let lease_for = whole_seconds("lease_for", global.lease_for, minute, "1m")?;
+    let requests = config.requests.unwrap_or(Count(1)).0;
+    let lease = match global.lease {
+        Some(lease) => positive("lease", lease, MAX_LEASE.min(requests.max(1)))?.get(),
+        None => defaults::lease(requests, config.per.map(TimeSpan::get).unwrap_or_default(), lease_for),
+    };
     Ok(Some(Global {
-        lease: positive("lease", global.lease, MAX_LEASE)?.get(),
-        lease_for: whole_seconds("lease_for", global.lease_for, minute, "1m")?,
+        lease,
+        lease_for,
         // No id has this character: no other limit has these keys.
         table: Table::new(&format!("{}~", config.id), slots),
     }))
@@ -326,6 +343,19 @@ fn lockout(
         Lockout::new(allowed, lock, max_lock, forget, distinct.is_some()),
         Failures { statuses, reset_on_success: config.reset_on_success, distinct },
     ))
+}
+
+/// A variable that no path template has would always be missing.
+fn check_variables(key: &Key, matches: &Matches) -> Result<(), ConfigError> {
+    for name in key.path_variables() {
+        let variable = format!("{{{name}}}");
+        let has = |selector: &Selector| selector.path.as_ref().is_some_and(|path| path.contains(&variable));
+        if matches.is_empty() || !matches.0.iter().all(has) {
+            let problem = format!("expected `{variable}` in the path of each condition under `match`");
+            return Err(ConfigError::new("key", problem));
+        }
+    }
+    Ok(())
 }
 
 /// What goes with one kind of limit only.

@@ -123,6 +123,12 @@ impl Lockout {
         Level { until: level.until, detail: self.of_count(failures) }
     }
 
+    /// How long a failure counts.
+    #[must_use]
+    pub const fn forget(&self) -> Duration {
+        Duration::from_nanos(self.forget)
+    }
+
     /// How long the lock is after so many failures: twice as long with each.
     fn lock_after(&self, failures: u64) -> u64 {
         let doublings = failures.saturating_sub(self.allowed.get().into());

@@ -31,6 +31,12 @@ impl Level {
         if self.until > now { self } else { Self::default() }
     }
 
+    /// The level, or the empty one if no level ends so late: it is what is left of a limit that had other parameters.
+    #[must_use]
+    pub fn up_to(self, horizon: u64) -> Self {
+        if self.until > horizon { Self::default() } else { self }
+    }
+
     /// A level that is as strict as both.
     #[must_use]
     pub fn joined(self, other: Self) -> Self {
@@ -87,7 +93,8 @@ impl Meter {
 
     /// Where a key without an entry starts after `level` was pushed out by another key.
     #[must_use]
-    pub fn floor(&self, level: Level) -> Level {
+    pub fn floor(&self, level: Level, now: u64) -> Level {
+        let level = level.as_of(now).up_to(self.horizon(now));
         match self {
             // Fractions of different rates can't be compared: a nanosecond emptier instead.
             Self::Rate(_) if level.detail > 0 => Level::at(level.until.saturating_add(1)),
@@ -96,6 +103,19 @@ impl Meter {
             // Whoever lost its grant asks again.
             Self::Lease(Lease) => Level::default(),
         }
+    }
+
+    /// The latest end of a level that is written at `now`, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn horizon(&self, now: u64) -> u64 {
+        let span = match self {
+            Self::Rate(rate) => rate.fill(),
+            Self::Concurrency(concurrency) => concurrency.at_most(),
+            Self::Lockout(lockout) => lockout.forget(),
+            Self::Lease(Lease) => Lease::LONGEST,
+        };
+        // A nanosecond for what is rounded up.
+        now.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)).saturating_add(1)
     }
 
     /// The level without what was taken, because the request did not go on; none to leave it as it is.

@@ -339,7 +339,8 @@ fn answered(host: &dyn Host, is_grpc: bool) -> Option<u16> {
         let bytes = host.property(&["response", name]).ok()??;
         u16::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
     };
-    let status = number("code")?;
+    // 0 when the client went before there was one.
+    let status = number("code").filter(|code| *code > 0)?;
     match number("grpc_status").filter(|_| is_grpc && status == 200) {
         Some(5) => Some(404),
         Some(7) => Some(403),

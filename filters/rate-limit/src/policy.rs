@@ -109,13 +109,13 @@ impl Policy {
         let mut limits = Vec::with_capacity(found);
         let mut routes = RouteTable::new();
         let mut is_selective = false;
-        for (i, mut limit) in config.limits.into_iter().enumerate() {
+        for (i, limit) in config.limits.into_iter().enumerate() {
             let at = format!("limits[{i}]");
             if !ids.insert(limit.id.clone()) {
                 let problem = format!("expected an id of its own, found `{}` twice", limit.id);
                 return Err(ConfigError::new("id", problem).under(&at));
             }
-            let matches = std::mem::take(&mut limit.matches).0;
+            let matches = limit.matches.0.clone();
             let limit = Limit::new(limit, config.client_address, slots).map_err(|error| error.under(&at))?;
             let limit = Rc::new(limit);
             is_selective |= !matches.is_empty();
@@ -420,7 +420,7 @@ impl<S: Store> Look<'_, S> {
             Some((_, Answer::Refused(wait))) => return Err(Objection::Exceeded(*wait)),
             Some((_, Answer::Failed)) => {}
             None => {
-                let cost = limit.cost().of(self.facts).max(1);
+                let cost = limit.tokens(self.facts);
                 let reading =
                     lease.read(self.store, &LEASE, cost).map_err(|Unavailable| Objection::Unavailable)?;
                 match reading.wait() {
@@ -460,7 +460,7 @@ impl<S: Store> Look<'_, S> {
         bucket: Bucket,
         variables: &Variables<'_>,
     ) -> Result<Found<'l, S::Version>, Objection> {
-        let cost = limit.cost().of(self.facts);
+        let cost = limit.tokens(self.facts);
         let reading = bucket.read(self.store, meter, cost).map_err(|Unavailable| Objection::Unavailable)?;
         if let Some(wait) = reading.wait() {
             return Err(Objection::Exceeded(wait));

@@ -80,6 +80,12 @@ impl Rate {
         Ok(after)
     }
 
+    /// How long an empty bucket takes to fill, rounded up to a nanosecond.
+    #[must_use]
+    pub fn fill(&self) -> Duration {
+        Duration::from_nanos(self.capacity.until.saturating_add(u64::from(self.capacity.detail > 0)))
+    }
+
     /// Whole tokens in the bucket at `now`.
     #[must_use]
     pub fn remaining(&self, bucket: Level, now: u64) -> u32 {

@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_core::ConfigError;
-use portcullis_host::{CallId, GrpcAnswer, GrpcCall, Host};
+use portcullis_host::{CallId, GrpcAnswer, GrpcCall, Host, Level};
 
 use self::breaker::Breaker;
 use self::protocol::{Descriptor, Status};
 use crate::config::{OnFailure, ServiceConfig};
 use crate::defaults;
+use crate::lease::Lease;
 use crate::table::{Bucket, Store};
 
 /// The service of one configuration, in one worker.
@@ -197,6 +198,9 @@ impl Service {
         if let Ok(mut breaker) = self.breaker.try_borrow_mut() {
             breaker.fail(now, u64::from_le_bytes(random));
         }
+        let line =
+            format!("the rate-limit service `{}` does not answer: {:?}", self.cluster, self.on_failure);
+        host.log(Level::Warn, &line);
     }
 }
 
@@ -213,19 +217,20 @@ fn settle<S: Store>(question: &Question, status: Status, hits: u32, is_alone: bo
         }
         Status::OverLimit { reset } => {
             let wait = reset.unwrap_or(RETRY).max(RETRY);
+            // Not remembered for longer: the operator may have raised the limit meanwhile.
             if hits > question.cost {
-                // Less than a whole lease may be left: the next request asks for its own tokens alone.
-                question.lease.shrink(store, question.lease_for);
+                // Less than a whole lease may be left: the next requests ask for their own tokens alone.
+                question
+                    .lease
+                    .shrink(store, reset.unwrap_or(Lease::LONGEST).clamp(question.lease_for, Lease::LONGEST));
                 return Answer::Refused(RETRY);
             }
-            // Of several questions without an answer each, any may be meant: only this request is refused.
-            if is_alone || reset.is_some() {
-                question.lease.refuse(store, wait.min(MAX_REFUSAL));
+            // Of several questions without an answer each, any may be meant; and a request that costs more may be refused where
+            // others would not be. Then only this request is.
+            if question.cost <= 1 && (is_alone || reset.is_some()) {
+                question.lease.refuse(store, wait.min(Lease::LONGEST));
             }
             Answer::Refused(wait)
         }
     }
 }
-
-/// How long a refusal is remembered at most: the operator may have raised the limit meanwhile.
-const MAX_REFUSAL: Duration = Duration::from_secs(60);

@@ -123,13 +123,13 @@ impl Set {
             return Err(Duration::from_secs(1));
         };
         let known = entries.iter().position(|row| Entry::read(row).tag == tag);
-        let Some(row) = place(entries, known) else {
+        let Some(row) = place(entries, known, meter.horizon(now)) else {
             return Err(Duration::from_secs(1));
         };
         let (found, floor) = (Entry::read(row).level, Entry::read(floor_row).level);
         let (before, floor) = match known {
             Some(_) => (Some(found), floor),
-            None => (None, floor.as_of(now).joined(meter.floor(found.as_of(now)))),
+            None => (None, meter.floor(floor, now).joined(meter.floor(found, now))),
         };
         let after = meter.take(before.unwrap_or(floor), cost, now)?;
         *row = Entry { tag, level: after }.write();
@@ -164,7 +164,7 @@ impl Set {
         let before = self.level(tag);
         let Some((first, _, entries)) = rows(&mut self.0) else { return };
         let known = entries.iter().position(|row| Entry::read(row).tag == tag);
-        if let Some(row) = place(entries, known) {
+        if let Some(row) = place(entries, known, u64::MAX) {
             *row = Entry { tag, level: level(before.unwrap_or_default()) }.write();
             *first = head(now);
         }
@@ -185,12 +185,12 @@ impl Set {
     }
 }
 
-/// The row of a known key, or the one that makes room. A free entry was over in 1970, so it goes first; then one that is over
-/// by now: nothing is lost.
-fn place(entries: &mut [Row], known: Option<usize>) -> Option<&mut Row> {
+/// The row of a known key, or the one that makes room. A free entry was over in 1970, so it goes first, as does what no level
+/// of this meter can be; then one that is over by now: nothing is lost.
+fn place(entries: &mut [Row], known: Option<usize>, horizon: u64) -> Option<&mut Row> {
     match known {
         Some(index) => entries.get_mut(index),
-        None => entries.iter_mut().min_by_key(|row| Entry::read(row).level.until),
+        None => entries.iter_mut().min_by_key(|row| Entry::read(row).level.up_to(horizon).until),
     }
 }
 
@@ -329,6 +329,25 @@ mod tests {
         assert!(!set.give_back(1, &rate, &first, NOW));
         assert!(set.give_back(1, &rate, &second, NOW));
         assert!(!set.give_back(2, &rate, &second, NOW));
+    }
+
+    #[test]
+    fn what_is_left_of_another_limit_holds_nobody_off() {
+        let (slow, fast) = (rate(7, 86_400, 7), rate(10, 1, 10));
+        let mut set = Set::default();
+        for tag in 1..=100 {
+            while set.take(tag, &slow, 1, NOW).is_ok() {}
+        }
+        for tag in 201..=208 {
+            assert!(set.take(tag, &fast, 1, NOW).is_ok(), "{tag}");
+        }
+        // What fits a meter is taken for its own, and is over soon.
+        let hourly = rate(7, 3600, 7);
+        let mut set = Set::default();
+        for tag in 1..=100 {
+            while set.take(tag, &fast, 1, NOW).is_ok() {}
+        }
+        assert!(set.take(200, &hourly, 1, NOW + SECOND).is_ok());
     }
 
     #[test]

@@ -309,8 +309,7 @@ mod tests {
             ctx.set_header("set", value);
             ctx.append_header("append", value);
         }
-        let removed =
-            edits.iter().filter(|edit| *edit == HeaderEdit::Remove(b"set")).count();
+        let removed = edits.iter().filter(|edit| *edit == HeaderEdit::Remove(b"set")).count();
         assert_eq!((removed, edits.len()), (6, 6 + 2 * 3));
     }
 

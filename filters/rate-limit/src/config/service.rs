@@ -43,9 +43,9 @@ pub enum OnFailure {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GlobalConfig {
-    /// Tokens that are asked for at once, so that the next requests need no call, 1 to 10000. 1: each request asks.
-    #[serde(default = "defaults::lease")]
-    pub lease: Count,
+    /// Tokens that are asked for at once, so that the next requests need no call, 1 to 10000 and at most `requests`. 1: each
+    /// request asks. Absent: as many as come in `lease_for`, at most 10.
+    pub lease: Option<Count>,
     /// How long they may be used, `1s` to `1m`.
     #[serde(default = "defaults::lease_for")]
     pub lease_for: TimeSpan,

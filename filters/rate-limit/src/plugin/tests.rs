@@ -313,7 +313,7 @@ fn every_configuration_in_the_documentation_is_valid() {
 /// A configuration with one limit that a service counts.
 fn global(service: &str, limit: &str) -> String {
     format!(
-        r#"{{"rate_limit_service": {{"cluster": "rls"{service}}}, "limits": [{{"id": "a", "requests": 2, "per": "1m", "global": {{"lease": 5}}{limit}}}]}}"#
+        r#"{{"rate_limit_service": {{"cluster": "rls"{service}}}, "limits": [{{"id": "a", "requests": 5, "per": "1m", "burst": 2, "global": {{"lease": 5}}{limit}}}]}}"#
     )
 }
 
@@ -369,6 +369,22 @@ fn at_the_end_of_the_limit_single_tokens_are_asked_for_and_then_none() {
     assert_eq!(proxy.host.calls.borrow().len(), 3);
     proxy.host.time.set(Some(UnixTime::from_secs(NOW + 1)));
     assert_eq!(asks(&proxy, &ok()), 200);
+}
+
+#[test]
+fn what_a_service_refuses_to_one_that_costs_more_is_not_refused_to_others() {
+    let proxy = start(with_service(), &global("", r#", "cost": {"header": "x-items"}"#));
+    let with = |items: &str, answer: &GrpcAnswer| {
+        let mut fields = GET.to_vec();
+        fields.push(("x-items", items));
+        let Ended::Waits(stream) = proxy.get(&fields) else { panic!("expected a question") };
+        let call = proxy.host.calls.borrow().last().cloned().unwrap();
+        proxy.answer_grpc(&call, answer);
+        (*call.body.last().unwrap(), proxy.resume(stream).status())
+    };
+    assert_eq!(with("2", &over()), (5, 429), "a whole lease is more than is left");
+    assert_eq!(with("99999999999", &over()), (2, 429), "never more than a full bucket");
+    assert_eq!(with("1", &ok()), (1, 200));
 }
 
 // covers: ENV-RL-05
@@ -482,7 +498,7 @@ fn a_service_and_its_limits_belong_together() {
         ),
         (
             global("", "").replace("\"lease\": 5", "\"lease\": 0"),
-            "limits[0].global.lease: expected 1 to 10000, found 0",
+            "limits[0].global.lease: expected 1 to 5, found 0",
         ),
         (
             global("", "").replace("\"lease\": 5", "\"lease_for\": \"2m\""),
@@ -521,9 +537,12 @@ fn the_end_of_a_request_says_whether_it_has_failed() {
         r#"{"limits": [{"id": "login", "key": [{"body": "user"}], "failures": {"allowed": 2, "lock": "1m"}}]}"#,
     );
     let alice = br#"{"user": "alice"}"#;
+    assert_eq!(ends(&proxy, 0, br#"{"user": "gone"}"#), 200);
+    assert_eq!(ends(&proxy, 0, br#"{"user": "gone"}"#), 200);
+    assert_eq!(ends(&proxy, 0, br#"{"user": "gone"}"#), 429, "who hangs up does not guess for nothing");
     assert_eq!([401, 500, 401, 401].map(|status| ends(&proxy, status, alice)), [200, 200, 200, 429]);
     assert_eq!(ends(&proxy, 401, br#"{"user": "bob"}"#), 200);
-    assert_eq!(proxy.host.metrics.borrow()["portcullis.rate_limit.locked_out"], 1);
+    assert_eq!(proxy.host.metrics.borrow()["portcullis.rate_limit.locked_out"], 2);
     proxy.host.time.set(Some(UnixTime::from_secs(NOW + 60)));
     assert_eq!([200, 401, 401].map(|status| ends(&proxy, status, alice)), [200; 3], "a success begins anew");
     assert_eq!(ends(&proxy, 200, alice), 429);
