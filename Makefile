@@ -19,6 +19,9 @@ export RUSTFLAGS_WASM := -Ctarget-feature=+simd128 --remap-path-prefix=$(CURDIR)
   -Clink-arg=--stack-first -Clink-arg=-zstack-size=1048576
 # Builds keep the names of functions, for `make check-panics`; what ships has none.
 MODULE_CHECK := $(CARGO) run --locked --quiet -p portcullis-module-check --
+# Modules that are compiled together share the features of shared/host; those with gRPC calls are not for the others.
+compile = RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
+  $(foreach name,$(1),-p portcullis-$(name) --features portcullis-$(name)/module)
 named = $(RELEASE_DIR)/portcullis_$(subst -,_,$(1)).wasm
 
 .PHONY: help
@@ -49,18 +52,16 @@ redis:
 build: rust-target ## Compile the filters to dist/NAME.wasm
 	@mkdir -p dist
 	@echo "building $(MODULES)"
-	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
-	  $(foreach name,$(FILTERS),-p portcullis-$(name) --features portcullis-$(name)/module)
-	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
-	  -p portcullis-suite --features portcullis-suite/module
+	@$(call compile,$(filter-out rate-limit,$(FILTERS)))
+	@$(call compile,rate-limit)
+	@$(call compile,suite)
 	@$(MODULE_CHECK) strip $(foreach name,$(MODULES),$(call named,$(name))=dist/$(name).wasm)
 	@$(MAKE) --no-print-directory sizes
 
 .PHONY: build-test-modules
 build-test-modules: rust-target
 	@mkdir -p dist/test
-	@RUSTFLAGS="$(RUSTFLAGS_WASM)" $(CARGO) build --locked --quiet --release --target $(WASM_TARGET) \
-	  $(foreach name,$(TEST_MODULES),-p portcullis-$(name) --features portcullis-$(name)/module)
+	@$(call compile,$(TEST_MODULES))
 	@$(MODULE_CHECK) strip $(foreach name,$(TEST_MODULES),$(call named,$(name))=dist/test/$(name).wasm)
 
 .PHONY: build-test-services

@@ -56,8 +56,9 @@ def capabilities() -> list[str]:
 
 
 def _names(path: Any) -> list[str]:
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
-    return [line for line in lines if line]
+    lines = (line.split("#")[0].split() for line in path.read_text().splitlines())
+    # Behind a name are the modules that it is for; to allow it to others is harmless.
+    return [words[0] for words in lines if words]
 
 
 def stack_without(module: str, missing: str = "") -> Stack:

@@ -37,4 +37,4 @@ pub mod set;
 pub mod table;
 
 #[cfg(feature = "module")]
-portcullis_host::module!(plugin::configure, log, grpc);
+portcullis_host::module!(plugin::configure, log);

@@ -2,6 +2,8 @@
 //! [`module!`](crate::module), which adds `proxy_on_log` where a filter needs it: the proxy calls whatever is there, for
 //! every request. `proxy_on_done` is not there at all: nothing is owed after the end of a stream.
 
+#[cfg(feature = "grpc")]
+use crate::grpc;
 use crate::memory;
 use crate::runtime;
 use crate::stream::Action;
@@ -72,6 +74,18 @@ extern "C" fn proxy_on_http_call_response(
     _trailer_fields: usize,
 ) {
     runtime::on_http_call_response(call, fields, body_len);
+}
+
+#[cfg(feature = "grpc")]
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(_context: u32, call: u32, len: usize) {
+    grpc::on_receive(call, len);
+}
+
+#[cfg(feature = "grpc")]
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(_context: u32, call: u32, status: u32) {
+    grpc::on_close(call, status);
 }
 
 #[unsafe(no_mangle)]

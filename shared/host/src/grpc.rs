@@ -1,11 +1,10 @@
-//! Unary gRPC calls to other clusters. Their code is in those modules alone that say `grpc` in
-//! [`module!`](crate::module).
+//! Unary gRPC calls to other clusters. They are in those modules alone that switch on the feature `grpc`: the others need
+//! neither the import nor the callbacks.
 //!
 //! A call ends with one of two callbacks: `proxy_on_grpc_receive` brings the message of a call that succeeded,
 //! `proxy_on_grpc_close` the status of one that did not. Envoy never makes both; whatever comes second finds the call
 //! answered.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use portcullis_core::protobuf::Message;
@@ -15,8 +14,8 @@ use crate::host::{CallId, HostError};
 use crate::proxy::{Proxy, whole_millis};
 use crate::runtime::{self, Callout};
 
-/// Longest message that a peer may answer with, in bytes. Envoy ends the call when more is announced; without a bound it
-/// would hold whatever comes.
+/// Longest message that a peer may answer with, in bytes. Envoy ends the call with status 8 when more is announced;
+/// without a bound it would hold whatever comes.
 const MAX_MESSAGE: u64 = 64 * 1024;
 
 /// A unary gRPC call to another cluster, which must speak HTTP/2.
@@ -40,8 +39,9 @@ pub type GrpcAnswer = Result<Vec<u8>, GrpcError>;
 /// Why a gRPC call has no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrpcError {
-    /// It ended with this status code of gRPC, known or not: the peer's own, or the proxy's for a call that did not come
-    /// that far.
+    /// It ended with this status code of gRPC, known or not: the peer's own, or the proxy's. Envoy 1.40 says 14 when the
+    /// peer is not there, resets the stream or lets the deadline pass, 13 for a frame that is malformed or compressed and
+    /// for a success without a message, 8 for more than 64 KiB, and `u32::MAX` for a status that is no number.
     #[error("gRPC status {0}")]
     Status(u32),
     /// The message is longer than [`Plugin::answer_limit`](crate::Plugin::answer_limit).
@@ -52,28 +52,11 @@ pub enum GrpcError {
     Host(#[from] HostError),
 }
 
-/// What begins a call.
-type Begin = fn(&Proxy, &GrpcCall<'_>) -> Result<CallId, HostError>;
-
-thread_local! {
-    /// None in a module that does not say `grpc`: the linker finds nobody who uses the code then, nor the import.
-    static BEGIN: Cell<Option<Begin>> = const { Cell::new(None) };
-}
-
-/// Makes calls possible; the `module!` macro calls it before all else.
-pub fn enable() {
-    BEGIN.set(Some(begin));
-}
-
-/// Begins a call where calls are possible.
-pub(crate) fn call(proxy: &Proxy, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
-    match BEGIN.get() {
-        Some(begin) => begin(proxy, call),
-        None => Err(HostError { call: "proxy_grpc_call", status: abi::UNIMPLEMENTED }),
-    }
-}
-
-fn begin(proxy: &Proxy, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
+/// Begins a call for the plugin that is at work.
+///
+/// # Errors
+/// As [`Host::grpc_call`](crate::Host::grpc_call) says.
+pub(crate) fn begin(proxy: &Proxy, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
     let service = grpc_service(call.cluster);
     let service = service.as_ref();
     proxy.begin_call(Callout::Grpc, "proxy_grpc_call", |token| {
@@ -109,7 +92,7 @@ pub fn on_receive(call: u32, len: usize) {
     });
 }
 
-/// A call ended without a message, whatever `status` says: 0 is no success either.
+/// A call ended without a message: even 0 is no success then.
 pub fn on_close(call: u32, status: u32) {
     runtime::answered(Callout::Grpc, CallId(call), |id, plugin, proxy| {
         plugin.on_grpc_call(id, &Err(GrpcError::Status(status)), proxy);
@@ -119,7 +102,7 @@ pub fn on_close(call: u32, status: u32) {
 /// `envoy.config.core.v3.GrpcService` with `envoy_grpc.cluster_name` and `envoy_grpc.max_receive_message_length`.
 ///
 /// Not the bare name, which Envoy takes as well: it first tries to read a `GrpcService` in it, and some names are one
-/// (`users` is a field that it does not know).
+/// without a target (`users` is a field that it does not know). Envoy 1.40 then ends, the whole process.
 fn grpc_service(cluster: &str) -> Message {
     let limit = Message::default().varint(1, MAX_MESSAGE);
     Message::default().bytes(1, Message::default().bytes(1, cluster).bytes(4, limit))
@@ -128,6 +111,7 @@ fn grpc_service(cluster: &str) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Host as _;
 
     #[test]
     fn a_service_is_a_protobuf_message_with_the_cluster_and_a_bound() {
@@ -140,15 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_does_not_say_so_has_no_calls() {
-        let proxy = Proxy::for_root(1);
+    fn without_a_proxy_there_are_no_calls() {
         let asked =
             GrpcCall { cluster: "c", service: "s", method: "m", message: b"", timeout: Duration::ZERO };
         let unimplemented = Err(HostError { call: "proxy_grpc_call", status: abi::UNIMPLEMENTED });
-        assert_eq!(call(&proxy, &asked), unimplemented);
-        // And one that does has those of its proxy, here none.
-        enable();
-        assert_eq!(call(&proxy, &asked), unimplemented);
+        assert_eq!(begin(&Proxy::for_root(1), &asked), unimplemented);
+        assert_eq!(Proxy::for_stream(1, 2).grpc_call(&asked), unimplemented);
     }
 
     #[test]

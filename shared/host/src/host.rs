@@ -166,7 +166,7 @@ pub trait Host {
     /// that waits on the plugin is resumed.
     ///
     /// # Errors
-    /// An unknown cluster; a module that does not say `grpc` in [`module!`](crate::module).
+    /// An unknown cluster; a module without the feature `grpc`.
     fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError>;
 
     /// Calls a function of the proxy by name, as in Envoy's `verify_signature`.

@@ -42,25 +42,15 @@ pub use host::{
 };
 
 /// Makes the crate a proxy-wasm module: `module!(configure)` for one filter ([`Configure`]), `module!(configure, log)` for
-/// one that needs [`Filter::on_log`], `module!(configure, grpc)` for one that needs [`Host::grpc_call`], `module!(configure, log, grpc)` for both,
-/// `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]) with both.
+/// one that needs [`Filter::on_log`], `module!(chain: configure)` for a list of filters ([`runtime::ConfigureChain`]).
 #[macro_export]
 macro_rules! module {
     (chain: $configure:path) => {
-        $crate::module!(@ $crate::runtime::Module::Chain($configure), $crate::grpc::enable());
+        $crate::module!(@ $crate::runtime::Module::Chain($configure));
         $crate::module!(@log);
-        $crate::module!(@grpc);
     };
     ($configure:path, log) => {
         $crate::module!($configure);
-        $crate::module!(@log);
-    };
-    ($configure:path, grpc) => {
-        $crate::module!(@ $crate::runtime::Module::Filter($configure), $crate::grpc::enable());
-        $crate::module!(@grpc);
-    };
-    ($configure:path, log, grpc) => {
-        $crate::module!($configure, grpc);
         $crate::module!(@log);
     };
     (@log) => {
@@ -73,23 +63,7 @@ macro_rules! module {
             }
         };
     };
-    (@grpc) => {
-        #[cfg(target_os = "wasi")]
-        const _: () = {
-            #[expect(unsafe_code, reason = "an export by its name in the ABI")]
-            #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_grpc_receive(_context: u32, call: u32, len: usize) {
-                $crate::grpc::on_receive(call, len);
-            }
-
-            #[expect(unsafe_code, reason = "an export by its name in the ABI")]
-            #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_grpc_close(_context: u32, call: u32, status: u32) {
-                $crate::grpc::on_close(call, status);
-            }
-        };
-    };
-    (@ $module:expr $(, $enable:expr)?) => {
+    (@ $module:expr) => {
         #[cfg(target_os = "wasi")]
         const _: () = {
             unsafe extern "C" {
@@ -102,7 +76,6 @@ macro_rules! module {
             extern "C" fn _initialize() {
                 // SAFETY: called exactly once, first, as WASI demands of a reactor.
                 unsafe { __wasm_call_ctors() };
-                $($enable;)?
                 $crate::runtime::register($module);
             }
         };

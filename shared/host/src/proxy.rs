@@ -269,7 +269,11 @@ impl Host for Proxy {
     }
 
     fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallId, HostError> {
-        grpc::call(self, call)
+        if cfg!(feature = "grpc") {
+            grpc::begin(self, call)
+        } else {
+            Err(HostError { call: "proxy_grpc_call", status: abi::UNIMPLEMENTED })
+        }
     }
 
     fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
