@@ -6,7 +6,7 @@ SHELL := /bin/bash
 FILTERS := audit header-guard jwt-auth rate-limit schema-guard
 MODULES := $(FILTERS) suite
 # Modules for tests and benchmarks only; they land in dist/test/.
-TEST_MODULES := panic-probe noop signature-probe
+TEST_MODULES := grpc-probe panic-probe noop signature-probe
 
 CARGO ?= cargo
 WASM_TARGET := wasm32-wasip1

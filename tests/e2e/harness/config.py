@@ -67,6 +67,7 @@ class Setup:
     cluster           further fields of the cluster `upstream`
     limits            starts a rate-limit service with these, the cluster `rate-limit-service`: `rate_limit_service.Limit`
     upstream_filters  in order, as `filters`: of the cluster `upstream`, behind the router
+    grpc_cluster      name of a cluster with a gRPC server (`Stack.grpc`); default: there is none
     proxy_protocol    whether a case may choose its address, with `peer` in the request
     vm_id             default `portcullis`
     environment       environment variables that the modules may read, besides INTROSPECTION_SECRET
@@ -80,6 +81,7 @@ class Setup:
     cluster: dict[str, Any] = field(default_factory=dict)
     limits: list[dict[str, Any]] = field(default_factory=list)
     upstream_filters: list[dict[str, Any]] = field(default_factory=list)
+    grpc_cluster: str = ""
     proxy_protocol: bool = False
     vm_id: str = "portcullis"
     environment: dict[str, str] = field(default_factory=dict)
@@ -98,7 +100,7 @@ def load(name: str) -> Setup:
 def bootstrap(setup: Setup, ports: Mapping[str, int], access_log: str) -> dict[str, Any]:
     """The Envoy configuration. `ports` are those of the clusters (`upstream`, `idp`, `introspection`, and maybe
     `rate-limit-service`), on the loopback address."""
-    of_clusters = {"upstream": _more(setup), rate_limit_service.CLUSTER: HTTP2}
+    of_clusters = {"upstream": _more(setup), rate_limit_service.CLUSTER: HTTP2, setup.grpc_cluster: HTTP2}
     manager: dict[str, Any] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",

@@ -10,6 +10,7 @@ from typing import Any, Iterator, Optional
 from . import client, config
 from .dynamic import DynamicListeners
 from .envoy import Envoy
+from .grpc import GrpcServer
 from .idp import IdentityProvider
 from .rate_limit_service import CLUSTER, Limit, RateLimitService
 from .upstream import Upstream, wait_until
@@ -40,6 +41,7 @@ class Stack:
         self.idp = IdentityProvider()
         self.introspection = IdentityProvider()
         self.rate_limit_service = rate_limit_service
+        self.grpc = GrpcServer()
 
     def __enter__(self) -> "Stack":
         with self._exits:
@@ -53,6 +55,8 @@ class Stack:
             if self.rate_limit_service is None and self.setup.limits:
                 self.rate_limit_service = RateLimitService([Limit(**limit) for limit in self.setup.limits])
                 self._exits.enter_context(self.rate_limit_service)
+            if self.setup.grpc_cluster:
+                self._exits.enter_context(self.grpc)
             bootstrap, arguments = self._bootstrap(self.setup, str(self.access_log)), []
             if self._dynamic:
                 watched = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="portcullis-lds-")))
@@ -118,6 +122,8 @@ class Stack:
         ports = {"upstream": self.upstream.port, "idp": self.idp.port, "introspection": self.introspection.port}
         if self.rate_limit_service is not None:
             ports[CLUSTER] = self.rate_limit_service.port
+        if setup.grpc_cluster:
+            ports[setup.grpc_cluster] = self.grpc.port
         return config.bootstrap(setup, ports, access_log)
 
     def _lines(self) -> list[str]:

@@ -50,20 +50,19 @@ class Answer:
     behaviour: str = "answer"
 
 
-class Server:
-    """A threaded HTTP/1.1 server on a free loopback port; `handle` gets each request and returns an answer."""
+class Listener:
+    """A free loopback port, with a thread for each connection."""
 
-    def __init__(self, handle: Callable[[Recorded], Answer]) -> None:
-        self._handle = handle
+    def __init__(self) -> None:
         self._listener: Optional[socket.socket] = None
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self.port = 0
 
     def start(self) -> None:
         """Listens; on the port of last time when it was stopped before."""
-        self._stopping.clear()
+        self.stopping.clear()
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
@@ -74,7 +73,7 @@ class Server:
 
     def stop(self) -> None:
         """Refuses new connections and resets those that are open."""
-        self._stopping.set()
+        self.stopping.set()
         if self._listener is not None:
             # `shutdown` wakes the thread in accept(); `close` alone leaves the port open until then.
             _shut(self._listener)
@@ -94,29 +93,44 @@ class Server:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._connections.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _run(self, connection: socket.socket) -> None:
         try:
-            reader = _Reader(connection)
-            while (request := _read_request(reader, self._recorded)) is not None:
-                answer = self._handle(request)
-                if answer.delay:
-                    self._stopping.wait(answer.delay)
-                if answer.behaviour == "hang":
-                    while connection.recv(65536):  # until the proxy gives up, or `stop` comes
-                        pass
-                if answer.behaviour in ("close", "hang") or self._stopping.is_set():
-                    return
-                self._send(connection, answer, request)
-                if answer.behaviour == "echo":
-                    reader.echo()
+            self._serve(connection)
         except OSError:
             pass  # the proxy closed, or `stop` did
         finally:
             with self._lock:
                 self._connections.discard(connection)
             _shut(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        """Serves one connection until it ends."""
+        raise NotImplementedError
+
+
+class Server(Listener):
+    """A threaded HTTP/1.1 server; `handle` gets each request and returns an answer."""
+
+    def __init__(self, handle: Callable[[Recorded], Answer]) -> None:
+        super().__init__()
+        self._handle = handle
+
+    def _serve(self, connection: socket.socket) -> None:
+        reader = _Reader(connection)
+        while (request := _read_request(reader, self._recorded)) is not None:
+            answer = self._handle(request)
+            if answer.delay:
+                self.stopping.wait(answer.delay)
+            if answer.behaviour == "hang":
+                while connection.recv(65536):  # until the proxy gives up, or `stop` comes
+                    pass
+            if answer.behaviour in ("close", "hang") or self.stopping.is_set():
+                return
+            self._send(connection, answer, request)
+            if answer.behaviour == "echo":
+                reader.echo()
 
     def _send(self, connection: socket.socket, answer: Answer, request: Recorded) -> None:
         head, body = _render(answer, request)
@@ -137,7 +151,7 @@ class Server:
     def _trickle(self, connection: socket.socket, data: bytes) -> None:
         for byte in data:
             connection.sendall(bytes([byte]))
-            if self._stopping.wait(1.0):
+            if self.stopping.wait(1.0):
                 return
 
     def _recorded(self, request: Recorded) -> None:
