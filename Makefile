@@ -109,8 +109,8 @@ test-differential: python ## Mutated tokens, judged here and by another implemen
 	@$(PYTHON) tests/differential/differential.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-faults
-test-faults: build ## The modules on a host that misbehaves; STEPS=1000000 random callbacks, FILTER=jwt-auth for one filter
-	@$(CARGO) test --locked --quiet -p portcullis-sweep --test hazards --test matrix --test random
+test-faults: build build-test-modules ## The modules on a host that misbehaves; STEPS=1000000 random callbacks, FILTER=jwt-auth for one filter
+	@$(CARGO) test --locked --quiet -p portcullis-sweep --test grpc --test hazards --test matrix --test random
 
 .PHONY: test-e2e
 test-e2e: python ## Cases against real Envoy

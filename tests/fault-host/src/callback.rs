@@ -80,6 +80,18 @@ impl Callback {
         Self::new("proxy_on_http_call_response", &[root, token, fields, body, 0])
     }
 
+    /// The message that a gRPC call of `root` was answered with.
+    #[must_use]
+    pub fn grpc_receive(root: u32, token: u32, size: u32) -> Self {
+        Self::new("proxy_on_grpc_receive", &[root, token, size])
+    }
+
+    /// The status that a gRPC call of `root` ended with.
+    #[must_use]
+    pub fn grpc_close(root: u32, token: u32, status: u32) -> Self {
+        Self::new("proxy_on_grpc_close", &[root, token, status])
+    }
+
     /// The end of a stream: time to log.
     #[must_use]
     pub fn log(context: u32) -> Self {

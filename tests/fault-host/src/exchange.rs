@@ -1,6 +1,7 @@
 //! One request through a module, in the order in which Envoy calls it, from its first byte to the end of its context.
 
 use crate::callback::Callback;
+use crate::grpc::GrpcAnswer;
 use crate::proxy::Answer;
 use crate::stream::{Message, Open, Reply, Stream};
 use crate::vm::{Trap, Vm};
@@ -177,12 +178,30 @@ impl Run<'_> {
 
     /// Answers the callout that is due first; whether there was one.
     fn answer_call(&mut self) -> Result<bool, Trap> {
+        let proxy = self.vm.proxy();
+        let http = due(proxy.calls.iter().map(|call| call.deadline));
+        let grpc = due(proxy.grpc_calls.iter().map(|call| call.deadline));
+        match (http, grpc) {
+            (Some((deadline, _)), Some((sooner, place))) if sooner < deadline => self.answer_grpc(place)?,
+            (Some((_, place)), _) => self.answer_http(place)?,
+            (None, Some((_, place))) => self.answer_grpc(place)?,
+            (None, None) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn answer_grpc(&mut self, place: usize) -> Result<(), Trap> {
         let proxy = self.vm.proxy_mut();
-        let due =
-            (0..proxy.calls.len()).min_by_key(|place| proxy.calls.get(*place).map(|call| call.deadline));
-        let Some(call) = due.map(|place| proxy.calls.remove(place)) else {
-            return Ok(false);
-        };
+        let call = proxy.grpc_calls.remove(place);
+        let answer = proxy.grpc_clusters.get(&call.cluster).cloned().unwrap_or(GrpcAnswer::Silence);
+        self.vm.answer_grpc(&call, answer)?;
+        self.cost = self.cost.saturating_add(self.vm.last_cost());
+        Ok(())
+    }
+
+    fn answer_http(&mut self, place: usize) -> Result<(), Trap> {
+        let proxy = self.vm.proxy_mut();
+        let call = proxy.calls.remove(place);
         let answer = proxy.clusters.get(&call.cluster).cloned().unwrap_or(Answer::Silence);
         let (fields, body) = match answer {
             Answer::With(fields, body) => {
@@ -197,7 +216,7 @@ impl Run<'_> {
         };
         self.call(&Callback::http_call_response(call.context, call.token, fields, body))?;
         self.vm.proxy_mut().answer = None;
-        Ok(true)
+        Ok(())
     }
 
     fn tick(&mut self) -> Result<bool, Trap> {
@@ -280,6 +299,11 @@ impl Run<'_> {
         let context = self.context;
         self.vm.proxy_mut().streams.get_mut(&context)
     }
+}
+
+/// The earliest deadline and its place.
+fn due(deadlines: impl Iterator<Item = u64>) -> Option<(u64, usize)> {
+    deadlines.enumerate().map(|(place, deadline)| (deadline, place)).min()
 }
 
 fn count(number: usize) -> u32 {

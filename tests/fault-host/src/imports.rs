@@ -3,6 +3,7 @@
 use wasmtime::{Caller, Linker};
 
 use crate::fault::{Effect, Site};
+use crate::grpc;
 use crate::guest::{Done, Failed, Guest};
 use crate::pairs::{self, Pairs};
 use crate::proxy::{Metric, PendingCall, Violation};
@@ -200,6 +201,7 @@ fn define_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             0 => proxy.stream().map(|stream| stream.request.body.clone()),
             1 => proxy.stream().map(|stream| stream.response.body.clone()),
             4 => proxy.answer.as_ref().map(|(_, body)| body.clone()),
+            5 => proxy.grpc_message.clone(),
             6 => Some(proxy.vm_configuration.clone()),
             7 => Some(proxy.plugin_configuration.clone()),
             _ => None,
@@ -310,6 +312,20 @@ fn define_calls(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         proxy.calls.push(PendingCall { token, context, cluster, headers, body, deadline });
         guest.write_u32(token_at, token)
     });
+    host_call!(linker, proxy_grpc_call(
+        target: u32, target_length: u32, service: u32, service_length: u32, method: u32, method_length: u32,
+        _metadata: u32, _metadata_length: u32, message: u32, message_length: u32, timeout: u32, token_at: u32
+    ) |guest| {
+        let asked = grpc::Asked {
+            target: guest.read(target, target_length)?,
+            service: guest.text(service, service_length)?,
+            method: guest.text(method, method_length)?,
+            message: guest.read(message, message_length)?,
+            timeout,
+        };
+        let token = grpc::begin(guest.proxy(), asked)?;
+        guest.write_u32(token_at, token)
+    });
     host_call!(linker, proxy_call_foreign_function(
         name: u32, name_length: u32, argument: u32, argument_length: u32, address_at: u32, length_at: u32
     ) -> (address_at, length_at); |guest| {
@@ -330,7 +346,7 @@ fn define_calls(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Calls that a module may import, and that this host answers with Unimplemented: queues, gRPC, writing buffers.
+/// Calls that a module may import, and that this host answers with Unimplemented: queues, gRPC streams, writing buffers.
 fn define_unsupported(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     const fn none() -> Done {
         Err(Failed::Status(status::UNIMPLEMENTED))
@@ -342,10 +358,6 @@ fn define_unsupported(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     host_call!(linker, proxy_resolve_shared_queue(_vm: u32, _vm_length: u32, _name: u32, _length: u32, _id_at: u32) |_guest| none());
     host_call!(linker, proxy_dequeue_shared_queue(_id: u32, _address_at: u32, _length_at: u32) |_guest| none());
     host_call!(linker, proxy_enqueue_shared_queue(_id: u32, _at: u32, _length: u32) |_guest| none());
-    host_call!(linker, proxy_grpc_call(
-        _service: u32, _service_length: u32, _name: u32, _name_length: u32, _method: u32, _method_length: u32,
-        _metadata: u32, _metadata_length: u32, _message: u32, _message_length: u32, _timeout: u32, _token_at: u32
-    ) |_guest| none());
     host_call!(linker, proxy_grpc_stream(
         _service: u32, _service_length: u32, _name: u32, _name_length: u32, _method: u32, _method_length: u32,
         _metadata: u32, _metadata_length: u32, _token_at: u32

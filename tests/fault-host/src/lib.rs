@@ -15,6 +15,7 @@
 mod callback;
 pub mod exchange;
 mod fault;
+mod grpc;
 mod guest;
 mod imports;
 mod pairs;
@@ -28,6 +29,7 @@ mod wasi;
 pub use callback::Callback;
 pub use exchange::{Ended, Exchange, Outcome};
 pub use fault::{Effect, Fault, Site};
+pub use grpc::{GrpcAnswer, PendingGrpcCall};
 pub use pairs::Pairs;
 pub use proxy::{Answer, ForeignFunction, Metric, PendingCall, Proxy, Violation};
 pub use random::Random;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::fault::Faults;
+use crate::grpc::{GrpcAnswer, PendingGrpcCall};
 use crate::pairs::Pairs;
 use crate::random::Random;
 use crate::stream::Stream;
@@ -95,6 +96,14 @@ pub struct Proxy {
     pub calls_begun: u32,
     /// The answer that is being delivered.
     pub answer: Option<(Pairs, Vec<u8>)>,
+    /// Clusters that speak gRPC, and how each answers.
+    pub grpc_clusters: BTreeMap<String, GrpcAnswer>,
+    /// gRPC calls in flight.
+    pub grpc_calls: Vec<PendingGrpcCall>,
+    /// How many gRPC calls were begun.
+    pub grpc_calls_begun: u32,
+    /// The message that is being delivered.
+    pub grpc_message: Option<Vec<u8>>,
     /// Foreign functions by name.
     pub functions: BTreeMap<String, ForeignFunction>,
     /// The tick period in milliseconds; 0 for none.

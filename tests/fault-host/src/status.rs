@@ -6,6 +6,8 @@ pub const OK: u32 = 0;
 pub const NOT_FOUND: u32 = 1;
 /// An argument makes no sense, or not in this phase.
 pub const BAD_ARGUMENT: u32 = 2;
+/// Bytes that are not in the form that they should be.
+pub const PARSE_FAILURE: u32 = 4;
 /// An address outside of the module's memory.
 pub const INVALID_MEMORY_ACCESS: u32 = 6;
 /// A compare-and-swap that lost.

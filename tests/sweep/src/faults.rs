@@ -55,6 +55,8 @@ pub fn reentries() -> Vec<Effect> {
         vec![Callback::response_headers(STREAM, 4, true)],
         vec![Callback::tick(ROOT)],
         vec![Callback::http_call_response(ROOT, 1, 0, 0)],
+        vec![Callback::grpc_receive(ROOT, 1, 0)],
+        vec![Callback::grpc_close(ROOT, 1, 14)],
         vec![Callback::context_create(STREAM + 1, ROOT), Callback::request_headers(STREAM + 1, 6, true)],
         vec![Callback::configure(ROOT, 2)],
         vec![Callback::delete(ROOT)],

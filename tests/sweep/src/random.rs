@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_wasm_fault_host::{Callback, Effect, Fault, Module, Random, Stream, Vm};
+use proxy_wasm_fault_host::{Callback, Effect, Fault, GrpcAnswer, Module, Random, Stream, Vm};
 
 use crate::faults;
 use crate::subject::{NOW, ROOT, Subject};
@@ -14,7 +14,7 @@ pub const SEQUENCE: usize = 120;
 /// Contexts that steps choose from: roots, streams, ids at the end of their range, nothing.
 const CONTEXTS: [u32; 8] = [ROOT, 2, 3, 4, 77, u32::MAX - 1, u32::MAX, 0];
 const ROOTS: [u32; 3] = [ROOT, 77, 0];
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "proxy_get_header_map_pairs",
     "proxy_set_header_map_pairs",
     "proxy_get_property",
@@ -24,6 +24,7 @@ const CALLS: [&str; 12] = [
     "proxy_get_shared_data",
     "proxy_set_shared_data",
     "proxy_http_call",
+    "proxy_grpc_call",
     "proxy_call_foreign_function",
     "proxy_send_local_response",
     "proxy_log",
@@ -48,6 +49,11 @@ enum Step {
     Answer {
         which: usize,
         with: bool,
+    },
+    /// A gRPC call that was begun is answered.
+    AnswerGrpc {
+        which: usize,
+        answer: GrpcAnswer,
     },
     Clock(u64),
     /// From now on this goes wrong; none: nothing.
@@ -101,7 +107,7 @@ fn step(random: &mut Choice, subject: &Subject, effects: &[Effect]) -> Step {
     let root = *random.of(&ROOTS);
     let size = *random.of(&[0, 1, 20, 100, 5000, u32::MAX]);
     let end = random.below(2) == 0;
-    match random.below(32) {
+    match random.below(34) {
         0..=5 => Step::Announce { context, parent: root, case: random.below(subject.cases.len()) },
         6..=12 => Step::Call(Callback::request_headers(context, size, end)),
         13..=15 => Step::Call(Callback::request_body(context, size, end)),
@@ -124,6 +130,16 @@ fn step(random: &mut Choice, subject: &Subject, effects: &[Effect]) -> Step {
             Step::Clock(*random.of(&[now, now + second, now + 60 * second, now - 3600 * second, 0, u64::MAX]))
         }
         29 => Step::Fault(None),
+        30 => Step::Call(if end {
+            Callback::grpc_receive(root, size, size)
+        } else {
+            Callback::grpc_close(root, size, size)
+        }),
+        31 => {
+            let garbage = vec![0xff; usize::try_from(size % 100_000).unwrap_or(0)];
+            let answer = if end { GrpcAnswer::Message(garbage) } else { GrpcAnswer::Status(size) };
+            Step::AnswerGrpc { which: random.below(4), answer }
+        }
         _ => {
             let call = if random.below(4) == 0 { None } else { Some(*random.of(&CALLS)) };
             Step::Fault(Some(Fault { call, phase: None, nth: None, effect: random.of(effects).clone() }))
@@ -217,6 +233,13 @@ fn happen(
                 let size = if *with { 28 } else { 0 };
                 vm.call(&Callback::http_call_response(call.context, call.token, size / 14, size))?;
                 vm.proxy_mut().answer = None;
+            }
+        }
+        Step::AnswerGrpc { which, answer } => {
+            let calls = &mut vm.proxy_mut().grpc_calls;
+            if *which < calls.len() {
+                let call = calls.remove(*which);
+                vm.answer_grpc(&call, answer.clone())?;
             }
         }
         Step::Clock(now) => vm.proxy_mut().now = *now,

@@ -51,9 +51,7 @@ impl Subject {
     /// The compiled module; compiling takes a second or two.
     #[must_use]
     pub fn load(&self) -> Module {
-        let dist = std::env::var_os("DIST").map_or_else(|| root().join("dist"), PathBuf::from);
-        let path = dist.join(format!("{}.wasm", self.module));
-        Module::load(&path).unwrap_or_else(|error| panic!("{error}; `make build` makes the modules"))
+        load(self.module)
     }
 
     /// A proxy with this configuration, before the module is started.
@@ -88,6 +86,15 @@ impl Subject {
         let accepted = configure(&mut vm, ROOT)?;
         Ok((vm, accepted))
     }
+}
+
+/// A module by its name, as in `jwt-auth` or `test/noop`.
+#[must_use]
+pub fn load(module: &str) -> Module {
+    let dist = std::env::var_os("DIST").map_or_else(|| root().join("dist"), PathBuf::from);
+    let path = dist.join(format!("{module}.wasm"));
+    Module::load(&path)
+        .unwrap_or_else(|error| panic!("{error}; `make build build-test-modules` makes the modules"))
 }
 
 /// Announces a root context and offers it the proxy's configuration.
