@@ -87,16 +87,15 @@ def _cut_off(stacks: list[Stack], services: list[RateLimitService]) -> list[str]
     with Watch(stack.port) as watch:
         outcome = flood(stack.port, _request("HEAD", "cut"), 2_000)
         elsewhere = flood(other.port, _request("HEAD", "cut"), 200)
+        admitted = outcome.statuses[200] + watch.statuses[200]
         cut.start()
         cut_back = time.monotonic()
         recovered = wait_until(lambda: cut.calls > 0, RECOVERY_SECONDS * 3)
         recovery = time.monotonic() - cut_back
     longest = max(watch.seconds)
-    print(f"{'one cut off from its service':<34}{2_000:>10,} requests {outcome.statuses[200]:>8,} admitted, most {LOCAL_BURST}; "
+    print(f"{'one cut off from its service':<34}{2_000:>10,} requests {admitted:>8,} admitted, most {LOCAL_BURST}; "
           f"longest answer {longest:.2f} s; asked again after {recovery:.1f} s; the other Envoy admitted {elsewhere.statuses[200]}", flush=True)
     problems = []
-    # What the watch sent counts too.
-    admitted = outcome.statuses[200] + watch.statuses[200]
     if admitted > LOCAL_BURST or outcome.statuses[200] == 0:
         problems.append(f"{admitted} admitted while the service was down, at most {LOCAL_BURST} expected")
     if longest > HANG_SECONDS:
