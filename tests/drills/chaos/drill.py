@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterator, Sequence
 
 from harness import config
+from harness.rate_limit_service import Limit, RateLimitService
+from harness.redis import Redis
 from harness.stack import Stack
 from harness.traffic import KIND, Kind, Sample, Traffic
 from harness.upstream import Recorded, wait_until
@@ -61,7 +63,10 @@ def run(part: Part, setup: config.Setup, report: Callable[[Result], None]) -> No
 
 def _session(part: Part, setup: config.Setup, faults: Sequence[Fault]) -> Iterator[Result]:
     """One Envoy. A fault that was there before it begins with it; others when all is well."""
-    with Stack(setup, idp_fault=faults[0].at_start, dynamic=True) as stack:
+    with contextlib.ExitStack() as running:
+        service = running.enter_context(_service_with_redis(setup, running)) if part.redis else None
+        stack = running.enter_context(
+            Stack(setup, idp_fault=faults[0].at_start, dynamic=True, rate_limit_service=service))
         kinds.tell_issuer(stack)
         # In an Envoy without a past nobody is over a limit yet.
         traffic_kinds = [kind for kind in kinds.make() if not (faults[0].at_start and kind.name in kinds.LIMITED)]
@@ -73,6 +78,11 @@ def _session(part: Part, setup: config.Setup, faults: Sequence[Fault]) -> Iterat
         # What concerns the whole session is told with its last fault.
         results[-1].breaches += _after(stack, traffic.samples, [fault.promise for fault in faults])
         yield from results
+
+
+def _service_with_redis(setup: config.Setup, running: contextlib.ExitStack) -> RateLimitService:
+    redis = running.enter_context(Redis())
+    return RateLimitService([Limit(**limit) for limit in setup.limits], redis)
 
 
 class Watch:

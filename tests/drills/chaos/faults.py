@@ -1,7 +1,4 @@
-"""The faults and what is promised under each, as data: a new part or fault joins by an entry in `PARTS`.
-
-A rate-limit service will join as a part of its own when a filter can ask one.
-"""
+"""The faults and what is promised under each, as data: a new part or fault joins by an entry in `PARTS`."""
 
 import contextlib
 import dataclasses
@@ -15,6 +12,9 @@ from typing import Any, Callable, ContextManager, Iterator, Mapping, Sequence
 
 from harness import cases, client, config, project
 from harness.idp import IdentityProvider
+from harness.program import Program
+from harness.rate_limit_service import FAULTS, RateLimitService
+from harness.redis import Redis
 from harness.stack import Stack
 from harness.traffic import KIND
 from harness.upstream import Answer
@@ -84,11 +84,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Part:
-    """What fails, in one Envoy with this configuration."""
+    """What fails, in one Envoy with this configuration. `redis`: the rate-limit service counts there, not in its memory."""
 
     name: str
     faults: Sequence[Fault]
     setup: Callable[[config.Setup], config.Setup] = lambda setup: setup
+    redis: bool = False
 
 
 def base(separate: bool = False) -> config.Setup:
@@ -158,6 +159,66 @@ def _introspection(stack: Stack, fault: str) -> Iterator[None]:
 
 INTROSPECTION = [Fault(name, UNANSWERED, lambda stack, name=name: _introspection(stack, name), FAILED_QUESTIONS)
                  for name in ("down", *IdentityProvider.FAULTS)]
+
+
+# --- the service that counts limits which several Envoys share, and its Redis
+
+# The local limit holds in its place, and has its first requests left. They are refused behind it.
+UNCOUNTED = Promise(frozenset({"shared limit"}), frozenset({"401 jwt.missing"}),
+                    # It is asked again within 4 s and its timeout, by the next request.
+                    recovery=4.0 + SLACK_SECONDS)
+FAILED_COUNTS = "wasmcustom.portcullis.rate_limit.service_failed"
+SLOW_SECONDS = 1.0
+
+
+def _service(stack: Stack) -> RateLimitService:
+    assert stack.rate_limit_service is not None
+    return stack.rate_limit_service
+
+
+@contextlib.contextmanager
+def _service_fails(stack: Stack, fault: str = "", delay: float = 0.0) -> Iterator[None]:
+    _service(stack).fail(fault, delay)
+    yield
+    _service(stack).fail()
+
+
+@contextlib.contextmanager
+def _down(program: Program) -> Iterator[None]:
+    program.kill()
+    yield
+    program.start()
+
+
+@contextlib.contextmanager
+def _silent(program: Program) -> Iterator[None]:
+    """It keeps its connections, and answers nothing."""
+    program.pause()
+    yield
+    program.resume()
+
+
+def _redis(stack: Stack) -> Redis:
+    redis = _service(stack).redis
+    assert redis is not None
+    return redis
+
+
+def _service_fault(name: str, context: Context) -> Fault:
+    return Fault(name, UNCOUNTED, context, FAILED_COUNTS)
+
+
+SERVICE = [
+    _service_fault("down", lambda stack: _down(_service(stack))),
+    _service_fault("silent", lambda stack: _silent(_service(stack))),
+    _service_fault("slow", lambda stack: _service_fails(stack, delay=SLOW_SECONDS)),
+    *[_service_fault(name, lambda stack, name=name: _service_fails(stack, name))
+      for name in FAULTS if name not in ("", "ok", "over_limit")],
+]
+REDIS = [
+    _service_fault("down", lambda stack: _down(_redis(stack))),
+    _service_fault("silent", lambda stack: _silent(_redis(stack))),
+]
 
 
 # --- the upstream
@@ -364,6 +425,8 @@ PARTS = [
         Fault("hang, 200 clients vanish", NO_KEYS, _gone_while_keys_are_fetched, FAILED_FETCHES, at_start="hang"),
     ]),
     Part("introspection", INTROSPECTION),
+    Part("rate-limit service", SERVICE),
+    Part("Redis of the rate-limit service", REDIS, redis=True),
     Part("upstream", UPSTREAM),
     Part("audit's log", AUDIT),
     Part("a module traps", TRAPS, _with_probe),

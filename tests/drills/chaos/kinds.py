@@ -57,6 +57,7 @@ def make() -> tuple[Kind, ...]:
         fixed("bad body", "400 schema.invalid", 2, client.http1("POST", b"/orders", [good, JSON], b'{"item":7}')),
         fixed("bad path", "404 schema.unknown_path", 1, client.http1("GET", b"/admin", [good])),
         fixed("login limit", "429 rate.exceeded", 2, client.http1("POST", b"/login", [JSON], b'{"user":"u"}')),
+        fixed("shared limit", "429 rate.exceeded", 1, client.http1("GET", b"/shared", [])),
         fixed("user limit", "429 rate.exceeded", 1, client.http1("DELETE", b"/orders/7", [good])),
     )
 
@@ -68,5 +69,5 @@ KEYED = frozenset({"read", "page", "create", "forged", "unknown key", "bad body"
 # Those that an issuer is asked about.
 ASKED = frozenset({"opaque", "inactive"})
 # Those over a limit, once the limit's first requests have passed.
-LIMITED = frozenset({"login limit", "user limit"})
+LIMITED = frozenset({"login limit", "shared limit", "user limit"})
 ALL = frozenset(kind.name for kind in make())

@@ -13,6 +13,7 @@ from harness import config
 from harness.envoy import Envoy, StartError
 from harness.idp import IdentityProvider
 from harness.project import NotBuilt
+from harness.rate_limit_service import CLUSTER, Limit, RateLimitService
 from harness.upstream import wait_until
 
 from . import figures, streams, traffic
@@ -33,6 +34,8 @@ FEWEST_A_SECOND = 500
 WORKERS = 2
 # `cache` of introspection in configs/soak.yaml.
 BELIEVED_SECONDS = 10
+# `lease` in configs/soak.yaml is 100.
+CALLS_SHARE = 0.03
 RESETS = 100_000
 SLOW_STREAMS, SLOW_SECONDS = 500, 30
 
@@ -74,9 +77,11 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
         idp = running.enter_context(IdentityProvider())
         traffic.tell_issuer(idp)
         upstream = running.enter_context(Envoy(_upstream(), concurrency=1))
-        ports = {"upstream": upstream.port(), "idp": idp.port, "introspection": idp.port}
+        setup = config.load("soak")
+        service = running.enter_context(RateLimitService([Limit(**limit) for limit in setup.limits]))
+        ports = {"upstream": upstream.port(), "idp": idp.port, "introspection": idp.port, CLUSTER: service.port}
         # What would be written is an event of about 1 KiB for each request; it is made, and thrown away.
-        bootstrap = config.bootstrap(config.load("soak"), ports, "/dev/null")
+        bootstrap = config.bootstrap(setup, ports, "/dev/null")
         # How old `server.memory_allocated` may be.
         envoy = running.enter_context(Envoy({**bootstrap, "stats_flush_interval": "0.5s"}, concurrency=WORKERS))
         tally, measured = Tally(), []
@@ -99,6 +104,9 @@ def _run(requests: int) -> tuple[Tally, list[figures.Figures], list[str]]:
             if asked > (most := allowed if token in idp.opaque else 1):
                 problems.append(f"{asked} questions about {token[:30]!r}, expected {most:.0f} at most")
                 break
+        # Every hundredth request asks; where two workers ask at once, or a second ends a lease, a few more.
+        if service.calls > (most := requests * CALLS_SHARE):
+            problems.append(f"the rate-limit service was asked {service.calls:,} times, expected {most:,.0f} at most")
         reached = upstream.stat("http.ingress.downstream_rq_total")
         if reached != tally.passed():
             problems.append(f"{tally.passed():,} requests were answered by the upstream, but {reached:,} reached it")

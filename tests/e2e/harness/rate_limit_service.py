@@ -53,7 +53,7 @@ class RateLimitService(Program):
         super().__init__()
         self.port = 0
         self._limits = limits
-        self._redis = redis
+        self.redis = redis
         self._directory = Path()
 
     def __enter__(self) -> "RateLimitService":
@@ -87,7 +87,7 @@ class RateLimitService(Program):
         return request
 
     def command(self) -> list[str]:
-        redis = ["--redis", self._redis.url] if self._redis else []
+        redis = ["--redis", self.redis.url] if self.redis else []
         return [str(_program()), "--listen", f"127.0.0.1:{self.port}", "--limits", str(self._directory / "limits.json"),
                 *redis]
 
