@@ -67,7 +67,8 @@ impl Body {
             Self::Json(json) => match find(json, path)? {
                 None | Some(Value::Null) => None,
                 Some(Value::String(text)) => Some(text.as_bytes().to_vec()),
-                Some(scalar @ (Value::Bool(_) | Value::Number(_))) => Some(scalar.to_string().into_bytes()),
+                Some(Value::Bool(flag)) => Some(flag.to_string().into_bytes()),
+                Some(Value::Number(number)) => Some(number.to_string().into_bytes()),
                 Some(Value::Array(_) | Value::Object(_)) => return Err(Ambiguous),
             },
         };
