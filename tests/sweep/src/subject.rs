@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use portcullis_jose::testing::{E1, OTHER, R1, verify_signature};
-use proxy_wasm_fault_host::{Answer, Callback, Exchange, Message, Module, Proxy, Trap, Vm};
+use proxy_wasm_fault_host::{Answer, Callback, Exchange, GrpcAnswer, Message, Module, Proxy, Trap, Vm};
 use serde_json::{Value, json};
 
 mod tokens;
@@ -70,6 +70,11 @@ impl Subject {
             proxy.clusters.insert(cluster.into(), Answer::With(fields, answer.to_string().into_bytes()));
         }
         proxy.clusters.insert("silent".into(), Answer::Silence);
+        // Answers of a rate-limit service: the overall code OK, and OVER_LIMIT.
+        let [granting, refusing] = [1, 2].map(|code| GrpcAnswer::Message(vec![0x08, code]));
+        proxy.grpc_clusters.insert("granting".into(), granting);
+        proxy.grpc_clusters.insert("refusing".into(), refusing);
+        proxy.grpc_clusters.insert("silent".into(), GrpcAnswer::Silence);
         proxy.environment.insert("CLIENT_SECRET".into(), "of-the-filter-at-the-issuer".into());
         if self.native_signatures {
             proxy.functions.insert("verify_signature".into(), Arc::new(verified));
@@ -163,6 +168,14 @@ pub fn all() -> Vec<Subject> {
         subject("header-guard", "header-guard", json!({}), header_cases()),
         subject("header-guard, with rules", "header-guard", header_rules(), header_rule_cases()),
         subject("rate-limit", "rate-limit", rate_limit(), limit_cases()),
+        subject("rate-limit, service grants", "rate-limit", global_limit("granting"), global_cases(None)),
+        subject(
+            "rate-limit, service refuses",
+            "rate-limit",
+            global_limit("refusing"),
+            global_cases(Some(429)),
+        ),
+        subject("rate-limit, service silent", "rate-limit", global_limit("silent"), global_cases(Some(503))),
         subject("schema-guard", "schema-guard", schema_guard(), body_cases()),
         subject("suite", "suite", suite(), suite_cases()),
         failing_open("header-guard, on_error allow", "header-guard", &json!({}), header_cases()),
@@ -179,6 +192,16 @@ fn rate_limit() -> Value {
             {"id": "closed", "match": {"path": "/closed"}, "key": [], "requests": 0, "per": "1h"},
             {"id": "address", "match": {"path": "/orders/**"}, "key": ["client_address"], "requests": 100, "per": "1h"},
             {"id": "key", "match": {"path": "/orders/**"}, "key": ["client_address", {"header": "x-api-key"}], "missing": "skip", "requests": 100, "per": "1s"},
+        ],
+    })
+}
+
+/// Each request asks the service behind this cluster.
+fn global_limit(cluster: &str) -> Value {
+    json!({
+        "rate_limit_service": {"cluster": cluster, "timeout": "50ms", "on_failure": "deny"},
+        "limits": [
+            {"id": "global", "match": {"path": "/orders/**"}, "key": ["client_address"], "requests": 100, "per": "1h", "global": {"lease": 1}},
         ],
     })
 }
@@ -367,6 +390,15 @@ fn limit_cases() -> Vec<Case> {
         pass("under the limit", leaky(request("GET", "/orders/7", &[("x-api-key", "k1")]))),
         pass("no limit", Exchange::new(request("GET", "/health", &[]))),
         refuse("a closed path", 429, Exchange::new(request("GET", "/closed", &[]))),
+    ]
+}
+
+/// The status of a refusal by what the service says, or does not say.
+fn global_cases(refused: Option<u32>) -> Vec<Case> {
+    let asked = leaky(request("GET", "/orders/7", &[]));
+    vec![
+        Case { refused, ..pass("what the service says", asked) },
+        pass("no limit", Exchange::new(request("GET", "/health", &[]))),
     ]
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use portcullis_jose::testing::{E1, OTHER, R1};
 use portcullis_sweep::subject::{self, NOW, ROOT, STREAM, Subject};
 use proxy_wasm_fault_host::{
-    Answer, Callback, Ended, Exchange, Fault, Message, Module, Outcome, Proxy, Site, Stream, Vm,
+    Answer, Callback, Ended, Exchange, Fault, GrpcAnswer, Message, Module, Outcome, Proxy, Site, Stream, Vm,
 };
 
 static SUBJECTS: LazyLock<Vec<(Subject, Module)>> = LazyLock::new(|| {
@@ -285,8 +285,9 @@ fn without_randomness_what_needs_it_refuses_and_the_rest_works() {
         for case in &subject.cases {
             let outcome = case.exchange.run(&mut vm, ROOT, STREAM);
             // A bucket's or a proof's place must not be guessed: without a seed nothing is counted, so nothing passes.
-            let needs_seed = ["rate-limit", "suite", "jwt-auth, proofs"].contains(&subject.name)
-                && outcome.upstream.is_none();
+            let seeded =
+                ["rate-limit", "suite"].contains(&subject.module) || subject.name == "jwt-auth, proofs";
+            let needs_seed = seeded && outcome.upstream.is_none();
             let as_before = outcome.upstream.is_some() == case.refused.is_none();
             assert!(!accepted || needs_seed || as_before, "{}, {}: {outcome:?}", subject.name, case.name);
             assert!(case.refused.is_none() || outcome.upstream.is_none(), "{}, {}", subject.name, case.name);
@@ -338,6 +339,44 @@ fn a_cluster_that_does_not_exist_is_an_answer_at_once() {
     assert_eq!((vm.proxy().now, vm.proxy().calls_begun), (NOW * 1_000_000_000, 0), "without waiting");
     for (request, reached) in [("no token", 401), ("no token where none is asked for", 200)] {
         assert_eq!(case(FETCHED, request).run(&mut vm, ROOT, STREAM).status(), Some(reached), "{request}");
+    }
+}
+
+const ASKING: &str = "rate-limit, service silent";
+const ASKED: &str = "what the service says";
+
+// covers: ENV-RL-05
+#[test]
+fn whatever_a_rate_limit_service_says_the_request_is_answered_and_a_good_answer_counts_again() {
+    let ok = GrpcAnswer::Message(b"\x08\x01".to_vec());
+    for (name, answer) in [
+        ("no answer", GrpcAnswer::Silence),
+        ("no callback at all", GrpcAnswer::Never),
+        ("an internal error", GrpcAnswer::Status(13)),
+        ("unavailable", GrpcAnswer::Status(14)),
+        ("unauthenticated", GrpcAnswer::Status(16)),
+        ("success without a message", GrpcAnswer::Status(0)),
+        ("an unknown status", GrpcAnswer::Status(u32::MAX)),
+        ("an empty message", GrpcAnswer::Message(Vec::new())),
+        ("an unknown code", GrpcAnswer::Message(b"\x08\x07".to_vec())),
+        ("garbage", GrpcAnswer::Message(vec![0xff; 1000])),
+        ("100 MiB", GrpcAnswer::Message(vec![0; 100 * 1024 * 1024])),
+    ] {
+        let mut vm = started(ASKING, |proxy| drop(proxy.grpc_clusters.insert("silent".into(), answer)));
+        let (memory, begun) = (vm.memory(), vm.proxy().now);
+        let outcome = case(ASKING, ASKED).run(&mut vm, ROOT, STREAM);
+        assert_eq!(
+            (&outcome.ended, reason(&outcome)),
+            (&Ended::Replied, "rate.service_unavailable".into()),
+            "{name}"
+        );
+        assert!(vm.proxy().now - begun <= 3_000_000_000, "{name}: after {} ns", vm.proxy().now - begun);
+        assert!(vm.memory() <= memory + 1024 * 1024, "{name}: {} KiB", vm.memory() / 1024);
+        let proxy = vm.proxy_mut();
+        proxy.grpc_clusters.insert("silent".into(), ok.clone());
+        proxy.now += 120_000_000_000;
+        assert_eq!(case(ASKING, ASKED).run(&mut vm, ROOT, STREAM).ended, Ended::Passed, "{name}");
+        assert_eq!(vm.proxy().violations, [], "{name}");
     }
 }
 
