@@ -380,7 +380,6 @@ impl Held {
 }
 
 /// What a limit has for a request.
-#[expect(clippy::large_enum_variant, reason = "room is the common case, and moved once")]
 enum Found<'a, V> {
     /// Room.
     Room(Pending<'a, V>),

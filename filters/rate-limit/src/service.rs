@@ -220,9 +220,10 @@ fn settle<S: Store>(question: &Question, status: Status, hits: u32, is_alone: bo
             // Not remembered for longer: the operator may have raised the limit meanwhile.
             if hits > question.cost {
                 // Less than a whole lease may be left: the next requests ask for their own tokens alone.
-                question
-                    .lease
-                    .shrink(store, reset.unwrap_or(Lease::LONGEST).clamp(question.lease_for, Lease::LONGEST));
+                question.lease.shrink(
+                    store,
+                    reset.unwrap_or(Lease::LONGEST).max(question.lease_for).min(Lease::LONGEST),
+                );
                 return Answer::Refused(RETRY);
             }
             // Of several questions without an answer each, any may be meant; and a request that costs more may be refused where
