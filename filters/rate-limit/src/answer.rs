@@ -29,6 +29,8 @@ pub const NEAR_LIMIT: Reason = Reason("rate.near_limit");
 pub enum Objection {
     /// No room for as long as this.
     Exceeded(Duration),
+    /// What the service had granted was used up by others, between the look and the take.
+    UsedUp,
     /// Others were faster in every try.
     Contended,
     /// The rate-limit service does not answer.
@@ -69,7 +71,7 @@ impl Answers {
         let denial = match objection {
             Objection::Exceeded(wait) => self.exceeded(limit, seconds(wait).max(1)),
             // Not the client's doing, and over in a moment.
-            Objection::Contended => Denial::unavailable(CONTENDED).with_header("retry-after", "1"),
+            Objection::UsedUp | Objection::Contended => Denial::unavailable(CONTENDED).with_header("retry-after", "1"),
             Objection::ServiceUnavailable => {
                 Denial::unavailable(SERVICE_UNAVAILABLE).with_header("retry-after", "1")
             }

@@ -18,7 +18,7 @@ use crate::lease::Lease;
 use crate::limit::Limit;
 use crate::meter::{Meter, Taken};
 use crate::service::{Answer, Question, Service};
-use crate::table::{Bucket, Reading, Store, Take, Unavailable};
+use crate::table::{Bucket, Reading, Store, TRIES, Take, Unavailable};
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -227,7 +227,8 @@ impl Policy {
     /// the request holds goes back.
     ///
     /// Limits that the rate-limit service counts are asked for when all others have room and what it granted before is used
-    /// up: then the decision is made again, with the answers.
+    /// up: then the decision is made again, with the answers. That goes for a grant that another worker used up meanwhile too:
+    /// what is left of the limit, only the service knows.
     ///
     /// # Errors
     /// The refusal of the strictest limit.
@@ -240,17 +241,39 @@ impl Policy {
         asked: Asked<'_>,
         admission: &mut Admission,
     ) -> Result<Step, Denial> {
+        let look = Look { policy: self, seed, facts, store, asked };
+        for _ in 1..TRIES {
+            match self.attempt(selected, &look, admission) {
+                Err((Objection::UsedUp, _)) => {}
+                Ok(step) => return Ok(step),
+                Err((objection, limit)) => return Err(self.refuse(limit, objection, store, admission)),
+            }
+        }
+        self.attempt(selected, &look, admission)
+            .map_err(|(objection, limit)| self.refuse(limit, objection, store, admission))
+    }
+
+    /// One look at all buckets, and one take from each. After [`Objection::UsedUp`] the request holds what it held before.
+    fn attempt<'a, S: Store>(
+        &self,
+        selected: &'a [Selected<'_>],
+        look: &Look<'_, S>,
+        admission: &mut Admission,
+    ) -> Result<Step, (Objection, &'a Limit)> {
         let mut strictest: Option<(Objection, &Limit)> = None;
-        let mut pending = Vec::with_capacity(selected.len());
+        // Grants first: if one is used up, nothing else was taken yet. Report-only limits last: they never have to give back.
+        let (mut granted, mut enforcing, mut reporting) =
+            (Vec::new(), Vec::with_capacity(selected.len()), Vec::new());
         let mut questions = Vec::new();
         let mut reports = Vec::new();
-        let look = Look { policy: self, seed, facts, store, asked };
         for Selected { limit, variables } in selected {
-            let Some(hash) = limit.hash(seed, facts, variables) else {
+            let Some(hash) = limit.hash(look.seed, look.facts, variables) else {
                 continue;
             };
             match look.at(limit, hash, variables) {
-                Ok(Found::Room(found)) => pending.push(found),
+                Ok(Found::Room(found)) if found.is_leased => granted.push(found),
+                Ok(Found::Room(found)) if limit.mode() == Mode::Report => reporting.push(found),
+                Ok(Found::Room(found)) => enforcing.push(found),
                 Ok(Found::Unknown(question)) => questions.push(question),
                 Ok(Found::Granted) => {}
                 Ok(Found::Unchecked) => {
@@ -264,30 +287,43 @@ impl Policy {
                 Err(objection) => reports.push(self.answers.denial(limit, objection)),
             }
         }
-        if let Some((objection, limit)) = strictest {
+        if let Some(strictest) = strictest {
             admission.reports.append(&mut reports);
-            admission.give_back(store);
-            return Err(self.answers.denial(limit, objection));
+            return Err(strictest);
         }
         if !questions.is_empty() {
             return Ok(Step::Ask(questions));
         }
-        admission.reports.append(&mut reports);
-        // Enforcing limits first: a report-only one then never has to give back.
-        let (enforcing, reporting): (Vec<_>, Vec<_>) =
-            pending.into_iter().partition(|found| found.limit.mode() != Mode::Report);
-        for found in enforcing.into_iter().chain(reporting) {
-            let limit = Rc::clone(found.limit);
-            if let Err(objection) = self.take(found, store, admission) {
-                let denial = self.answers.denial(&limit, objection);
-                if self.refuses(&limit, objection) {
-                    admission.give_back(store);
-                    return Err(denial);
+        let held = admission.held.len();
+        for found in granted.into_iter().chain(enforcing).chain(reporting) {
+            let limit: &'a Limit = found.limit;
+            match self.take(found, look.store, admission) {
+                Ok(()) => {}
+                Err(Objection::UsedUp) => {
+                    admission.give_back_from(held, look.store);
+                    return Err((Objection::UsedUp, limit));
                 }
-                admission.reports.push(denial);
+                Err(objection) if self.refuses(limit, objection) => {
+                    admission.reports.append(&mut reports);
+                    return Err((objection, limit));
+                }
+                Err(objection) => reports.push(self.answers.denial(limit, objection)),
             }
         }
+        admission.reports.append(&mut reports);
         Ok(Step::Admit)
+    }
+
+    /// The request does not go on.
+    fn refuse<S: Store>(
+        &self,
+        limit: &Limit,
+        objection: Objection,
+        store: &S,
+        admission: &mut Admission,
+    ) -> Denial {
+        admission.give_back(store);
+        self.answers.denial(limit, objection)
     }
 
     fn take<S: Store>(
@@ -299,7 +335,7 @@ impl Policy {
         let Pending { limit, is_leased, meter, bucket, cost, tried, reading } = found;
         let (taken, now) = match bucket.take(store, meter, cost, reading) {
             Ok(Take::Taken { taken, now }) => (taken, now),
-            // A lease that others have used up meanwhile: the service is asked for the next request.
+            Ok(Take::Exceeded(wait)) if is_leased && wait.is_zero() => return Err(Objection::UsedUp),
             Ok(Take::Exceeded(wait)) => return Err(Objection::Exceeded(wait)),
             Ok(Take::Contended) => return Err(Objection::Contended),
             Err(Unavailable) => return Err(Objection::Unavailable),
@@ -347,7 +383,12 @@ impl Admission {
     /// Takes back all that the request holds: it does not go on.
     pub fn give_back<S: Store>(&mut self, store: &S) {
         self.standing = None;
-        for held in self.held.drain(..).rev() {
+        self.give_back_from(0, store);
+    }
+
+    fn give_back_from<S: Store>(&mut self, first: usize, store: &S) {
+        let kept = first.min(self.held.len());
+        for held in self.held.drain(kept..).rev() {
             if let Some(meter) = held.meter() {
                 held.bucket.give_back(store, meter, &held.taken);
             }

@@ -177,6 +177,44 @@ fn what_was_taken_goes_back_when_a_later_limit_can_not_be_taken() {
 }
 
 #[test]
+fn a_grant_that_another_worker_uses_up_meanwhile_is_asked_for_again_and_refuses_nobody() {
+    let policy = policy(
+        r#"{"rate_limit_service": {"cluster": "counts"}, "limits": [
+            {"id": "all", "key": [], "requests": 9, "per": "1m", "global": {"lease": 2}},
+            {"id": "here", "requests": 9, "per": "1m"}]}"#,
+    );
+    let (store, request) = (FakeStore::at(NOW), get("/"));
+    let facts = Facts {
+        request: &request,
+        address: "192.0.2.1".parse().ok(),
+        identity: None,
+        body: None,
+        properties: &[],
+    };
+    let selected = policy.select(&request).unwrap();
+    let mut admission = Admission::default();
+    let mut decide = || {
+        let asked = Asked { answers: &[], may_ask: true };
+        let decision = policy.decide(&selected, &Seed::new([1; 16]), &facts, &store, asked, &mut admission);
+        match decision {
+            Ok(Step::Ask(questions)) => questions.into_iter().next(),
+            Ok(Step::Admit) => None,
+            Err(denial) => panic!("{denial:?}"),
+        }
+    };
+    let question = decide().unwrap();
+    question.lease.grant(&store, 1, std::time::Duration::from_secs(1));
+    let granted = store.values();
+    assert!(decide().is_none(), "the grant is enough for one request");
+    let used_up = store.values();
+    store.restore(granted);
+    store.lose_write_to(used_up.clone());
+    assert!(decide().is_some(), "only the service knows what is left");
+    assert_eq!(store.values(), used_up, "nothing is counted before it has answered");
+    assert_eq!(admission.held.len(), 2, "of the request that passed");
+}
+
+#[test]
 fn a_report_changes_nothing_but_the_report() {
     let policy = limits(
         r#"{"id": "soft", "requests": 1, "per": "1m", "mode": "report"}, {"id": "hard", "requests": 3, "per": "1m"},

@@ -51,6 +51,8 @@ pub struct FakeStore {
     good_writes: Cell<u32>,
     /// Writes that then lose against another worker.
     lost_writes: Cell<u32>,
+    /// What the faster worker has written, if not the same.
+    meanwhile: RefCell<Option<BTreeMap<String, (Vec<u8>, u32)>>>,
     /// Fails from now on.
     pub fails: Cell<bool>,
     /// Damaged values seen.
@@ -74,6 +76,17 @@ impl FakeStore {
     pub fn lose_writes(&self, good: u32, lost: u32) {
         self.good_writes.set(good);
         self.lost_writes.set(lost);
+    }
+
+    /// Lets the next write lose against a worker that has made the values these.
+    pub fn lose_write_to(&self, values: BTreeMap<String, (Vec<u8>, u32)>) {
+        self.lose_writes(0, 1);
+        self.meanwhile.replace(Some(values));
+    }
+
+    /// Puts all values back to what they were.
+    pub fn restore(&self, values: BTreeMap<String, (Vec<u8>, u32)>) {
+        self.shared.borrow_mut().values = values;
     }
 
     /// How many shared values there are.
@@ -112,6 +125,9 @@ impl Store for FakeStore {
         let loses = self.good_writes.get() == 0 && self.lost_writes.get() > 0;
         counter.set(counter.get().saturating_sub(1));
         if loses {
+            if let Some(values) = self.meanwhile.take() {
+                self.restore(values);
+            }
             return Ok(false);
         }
         Ok(self.shared.borrow_mut().write(key, value, expected))
