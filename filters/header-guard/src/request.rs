@@ -1,9 +1,10 @@
 //! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use portcullis_core::headers::Headers;
-use portcullis_core::{ConfigError, Denial, Request};
+use portcullis_core::{ConfigError, Denial, Request, client};
 
 use crate::bytes::{self, NameForm, list};
 use crate::config::RequestConfig;
@@ -219,7 +220,12 @@ impl Rules {
     /// Looks at every field of a request once. The edits remove and rewrite what this peer may not say; the denial
     /// is the first reason to refuse the request, if there is one. Doing it again to what comes out of it changes
     /// nothing more, and fields that no list names stay as they are, in their order.
-    pub fn inspect(&self, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<Denial> {
+    pub fn inspect(
+        &self,
+        request: &Request,
+        address: &dyn Fn() -> Option<IpAddr>,
+        edit: &mut dyn FnMut(Edit<'_>),
+    ) -> Option<Denial> {
         let mut met = Met { suspicious: !request.headers().is_printable(), ..Met::default() };
         let mut denial = None;
         for (name, value) in request.headers().iter() {
@@ -231,7 +237,7 @@ impl Rules {
         if [&b"TRACE"[..], b"TRACK"].iter().any(|method| request.method().eq_ignore_ascii_case(method)) {
             denial.get_or_insert_with(denials::method_not_allowed);
         }
-        let refused = self.inspect_together(request.headers(), &met, edit);
+        let refused = self.inspect_together(request.headers(), address, &met, edit);
         denial.or(refused)
     }
 
@@ -293,6 +299,7 @@ impl Rules {
     fn inspect_together(
         &self,
         headers: &Headers,
+        address: &dyn Fn() -> Option<IpAddr>,
         met: &Met<'_>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
@@ -300,10 +307,13 @@ impl Rules {
             met.has(Special::ForwardedFor).then(|| forwarded_for::keep_last(headers, self.proxies, edit));
         let client = client.flatten();
         if met.has(Special::ExternalAddress) {
-            // Envoy writes the same address to both. Nearly all requests have it: removing it would make Envoy choose
-            // the route again for each.
-            let address = met.single(Special::ExternalAddress);
-            keep_if(address.is_some() && address == client, "x-envoy-external-address", edit);
+            // Envoy writes the same address to both, but for a peer on the loopback it writes its own to the other. Nearly all
+            // requests have it: removing it would make Envoy choose the route again for each.
+            let external = met.single(Special::ExternalAddress);
+            let is_the_peer =
+                || external.and_then(client::parse_peer).is_some_and(|ip| address() == Some(ip));
+            let is_true = external.is_some() && external == client || is_the_peer();
+            keep_if(is_true, "x-envoy-external-address", edit);
         }
         if met.has(Special::ForwardedProto) {
             agree_on_scheme(met.single(Special::ForwardedProto), headers, edit);

@@ -71,7 +71,9 @@ impl Answers {
         let denial = match objection {
             Objection::Exceeded(wait) => self.exceeded(limit, seconds(wait).max(1)),
             // Not the client's doing, and over in a moment.
-            Objection::UsedUp | Objection::Contended => Denial::unavailable(CONTENDED).with_header("retry-after", "1"),
+            Objection::UsedUp | Objection::Contended => {
+                Denial::unavailable(CONTENDED).with_header("retry-after", "1")
+            }
             Objection::ServiceUnavailable => {
                 Denial::unavailable(SERVICE_UNAVAILABLE).with_header("retry-after", "1")
             }

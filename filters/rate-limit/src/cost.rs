@@ -41,6 +41,12 @@ impl CostRule {
         }
     }
 
+    /// Whether a request's header fields make a difference to it.
+    #[must_use]
+    pub const fn reads_requests(&self) -> bool {
+        matches!(self.0, Cost::Header(_) | Cost::Body(_))
+    }
+
     /// The property that it reads.
     #[must_use]
     pub fn property(&self) -> Option<&[String]> {

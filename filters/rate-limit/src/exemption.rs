@@ -66,6 +66,12 @@ impl Exemptions {
         Ok(exemptions)
     }
 
+    /// Whether the request itself matters.
+    #[must_use]
+    pub const fn go_by_request(&self) -> bool {
+        self.routes.is_some()
+    }
+
     /// Whether the client's address matters.
     #[must_use]
     pub fn need_address(&self) -> bool {

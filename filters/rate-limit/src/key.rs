@@ -106,6 +106,18 @@ impl Key {
         self.parts.iter().any(|part| matches!(part, KeyPart::Claim(_) | KeyPart::ClientId))
     }
 
+    /// Whether anything of the request is part of it.
+    #[must_use]
+    pub fn reads_requests(&self) -> bool {
+        let is_of_proxy = |part: &KeyPart| {
+            matches!(
+                part,
+                KeyPart::ClientAddress | KeyPart::Claim(_) | KeyPart::ClientId | KeyPart::Property(_)
+            )
+        };
+        !self.parts.iter().all(is_of_proxy)
+    }
+
     /// Whether the body is part of it.
     #[must_use]
     pub fn needs_body(&self) -> bool {

@@ -163,6 +163,12 @@ impl Limit {
         std::iter::once(&self.key).chain(distinct)
     }
 
+    /// Whether a request's header fields make a difference to it; those of a lock-out say which answers are gRPC's.
+    #[must_use]
+    pub fn reads_requests(&self) -> bool {
+        self.failures.is_some() || self.cost.reads_requests() || self.keys().any(Key::reads_requests)
+    }
+
     /// Whether the body is part of a key.
     #[must_use]
     pub fn needs_body(&self) -> bool {

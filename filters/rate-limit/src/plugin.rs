@@ -67,6 +67,7 @@ impl Plugin for RateLimit {
 
     fn needs(&self) -> Needs {
         Needs {
+            request_headers: self.policy.reads_requests(),
             response_headers: self.policy.changes_responses(),
             log: self.policy.settles(),
             ..Needs::default()

@@ -163,6 +163,15 @@ impl Policy {
         &self.answers
     }
 
+    /// Whether a request's header fields make a difference.
+    #[must_use]
+    pub fn reads_requests(&self) -> bool {
+        self.routes.is_some()
+            || self.exemptions.go_by_request()
+            || self.client_address.trusted_hops > 0
+            || self.limits().any(Limit::reads_requests)
+    }
+
     /// Whether responses of requests that passed are changed.
     #[must_use]
     pub fn changes_responses(&self) -> bool {

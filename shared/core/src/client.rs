@@ -1,7 +1,7 @@
 //! Which address a client has: the peer's, or what trusted proxies in front of Envoy wrote down.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Unexpected};
@@ -114,6 +114,10 @@ pub fn parse_peer(property: &[u8]) -> Option<IpAddr> {
 /// address: a dual-stack listener must not give one client two names.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry.trim_ascii()).ok()?;
+    // What the proxy itself writes of nearly every client.
+    if let Ok(peer) = text.parse::<SocketAddrV4>() {
+        return Some((*peer.ip()).into());
+    }
     let address = if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);

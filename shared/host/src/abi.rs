@@ -39,7 +39,6 @@ functions! {
     fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize);
     fn proxy_set_property(path: *const u8, path_len: usize, value: *const u8, value_len: usize);
     fn proxy_get_header_map_pairs(map: u32, pairs: *mut *mut u8, pairs_len: *mut usize);
-    fn proxy_set_header_map_pairs(map: u32, pairs: *const u8, pairs_len: usize);
     fn proxy_add_header_map_value(map: u32, name: *const u8, name_len: usize, value: *const u8, value_len: usize);
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_len: usize);
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, bytes: *mut *mut u8, bytes_len: *mut usize);

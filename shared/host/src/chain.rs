@@ -38,7 +38,9 @@ impl Chain {
     /// filters and loggers; within the chain they pass in memory anyway.
     #[must_use]
     pub fn new(plugins: Vec<Rc<dyn Plugin>>, publish: bool) -> Self {
-        let needs = plugins.iter().map(|plugin| plugin.needs()).fold(Needs::default(), |all, one| Needs {
+        let nothing = Needs { request_headers: false, ..Needs::default() };
+        let needs = plugins.iter().map(|plugin| plugin.needs()).fold(nothing, |all, one| Needs {
+            request_headers: all.request_headers || one.request_headers,
             request_trailers: all.request_trailers || one.request_trailers,
             response_headers: all.response_headers || one.response_headers,
             log: all.log || one.log,
@@ -117,7 +119,7 @@ impl Chain {
         self.links.get(index).map(|link| &link.plugin)
     }
 
-    /// Which callbacks any of the filters needs.
+    /// What any of the filters needs.
     #[must_use]
     pub const fn needs(&self) -> Needs {
         self.needs

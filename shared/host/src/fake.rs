@@ -10,7 +10,7 @@ use portcullis_core::headers::Headers;
 use portcullis_core::{UnixTime, Verdict};
 
 use crate::chain::Chain;
-use crate::ctx::Edits;
+use crate::ctx::{Edits, HeaderEdit};
 use crate::filter::Plugin;
 use crate::grpc::{GrpcAnswer, GrpcCall};
 use crate::host::{
@@ -264,10 +264,16 @@ impl StreamHost for FakeHost {
         Ok(self.map(direction).borrow().clone())
     }
 
-    fn edit_headers(&self, direction: Direction, after: &Headers, _edits: &Edits) -> Result<(), HostError> {
-        self.check("proxy_set_header_map_pairs")?;
-        *self.map(direction).borrow_mut() = after.clone();
-        Ok(())
+    fn edit_headers(&self, direction: Direction, edits: &Edits) -> Result<(), HostError> {
+        let done = edits.iter().map(|edit| {
+            match edit {
+                HeaderEdit::Set(..) | HeaderEdit::Append(..) => self.check("proxy_add_header_map_value")?,
+                HeaderEdit::Remove(_) => self.check("proxy_remove_header_map_value")?,
+            }
+            edit.apply(&mut self.map(direction).borrow_mut());
+            Ok(())
+        });
+        done.fold(Ok(()), Result::and)
     }
 
     fn request_body(&self, len: usize) -> Result<Vec<u8>, HostError> {

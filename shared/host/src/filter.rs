@@ -18,15 +18,23 @@ use crate::host::{CallId, Host, HttpAnswer};
 /// [`ConfigError`] with the path of the mistake; the proxy keeps its old configuration or does not start.
 pub type Configure = fn(configuration: &[u8], host: &dyn Host) -> Result<Rc<dyn Plugin>, ConfigError>;
 
-/// Which callbacks a plugin needs besides `on_request_headers`. What is not needed costs nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which callbacks a plugin needs besides `on_request_headers`, and what for that one. What is not needed costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
+    /// The header fields of the request. Without them it looks as if it had none, until it is refused or over.
+    pub request_headers: bool,
     /// `on_request_trailers`.
     pub request_trailers: bool,
     /// `on_response_headers`.
     pub response_headers: bool,
     /// `on_log`.
     pub log: bool,
+}
+
+impl Default for Needs {
+    fn default() -> Self {
+        Self { request_headers: true, request_trailers: false, response_headers: false, log: false }
+    }
 }
 
 /// One configured filter; lives as long as its configuration, in each worker.

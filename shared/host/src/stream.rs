@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use portcullis_core::control::has_control_but_tab;
 use portcullis_core::denial::LocalReply;
+use portcullis_core::headers::Headers;
 use portcullis_core::verdict::{OnError, Outcome};
 use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, Verdict};
 
@@ -124,9 +125,11 @@ impl Stream {
         if self.filters.is_empty() {
             return self.deny(host, 0, Denial::unavailable(Reason("host.not_configured")));
         }
-        match host.headers(Direction::Request) {
-            Ok(headers) => self.request = Some(Request::new(headers, end_of_stream)),
-            Err(error) => return self.fail(host, 0, error),
+        self.request = Some(Request::new(Headers::default(), end_of_stream));
+        if self.chain.needs().request_headers
+            && let Err(error) = self.read_request_headers(host)
+        {
+            return self.fail(host, 0, error);
         }
         self.body_complete = end_of_stream;
         self.run(host, 0, Step::Headers)
@@ -210,26 +213,26 @@ impl Stream {
         };
         // Enough for a profile of security fields, and for their bytes.
         let mut edits = Edits::with_capacity(16, 1024);
-        response.headers_mut().reserve(16, 1024);
+        let mut applied = 0;
         for (index, filter) in self.filters.iter_mut().enumerate().rev() {
             let Some(plugin) = self.chain.plugin(index).filter(|plugin| plugin.needs().response_headers)
             else {
                 continue;
             };
+            // What the filters behind this one have changed. What the first one changes, nobody needs to see.
+            edits.apply_simplified(applied, response.headers_mut(), |_| {});
+            applied = edits.len();
             host.enter(index);
-            let from = edits.len();
             let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut edits);
             filter.on_response_headers(self.request.as_ref(), &response, &mut ctx);
-            for edit in edits.iter().skip(from) {
-                edit.apply(response.headers_mut());
-            }
         }
-        if !edits.is_empty()
-            && let Err(error) = host.edit_headers(Direction::Response, response.headers(), &edits)
-        {
+        if let Err(error) = host.edit_headers(Direction::Response, &edits) {
             host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
         }
-        self.response = Some(response);
+        if self.chain.needs().log {
+            edits.apply_simplified(applied, response.headers_mut(), |_| {});
+            self.response = Some(response);
+        }
         Action::Continue
     }
 
@@ -250,6 +253,13 @@ impl Stream {
             let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut self.edits);
             filter.on_log(self.request.as_ref(), self.response.as_ref(), &mut ctx);
         }
+    }
+
+    fn read_request_headers(&mut self, host: &dyn StreamHost) -> Result<(), HostError> {
+        if let Some(request) = &mut self.request {
+            *request.headers_mut() = host.headers(Direction::Request)?;
+        }
+        Ok(())
     }
 
     /// Calls the filters from `first` on until one of them stops the request or none is left.
@@ -342,14 +352,12 @@ impl Stream {
     /// Every filter agreed: the proxy gets the edits, other VMs what was found out.
     fn pass(&mut self, host: &dyn StreamHost) -> Action {
         self.state = State::Passed;
-        if let (false, Some(request)) = (self.edits.is_empty(), &self.request) {
-            let written = host.edit_headers(Direction::Request, request.headers(), &self.edits);
-            self.edits.clear();
-            if let Err(error) = written {
-                // Half of the edits may be there; a spoofed header may still be. Only the configured mode may pass it.
-                self.state = State::New;
-                return self.fail(host, 0, error);
-            }
+        let written = host.edit_headers(Direction::Request, &self.edits);
+        self.edits.clear();
+        if let Err(error) = written {
+            // A spoofed header may still be there. Only the configured mode may pass it.
+            self.state = State::New;
+            return self.fail(host, 0, error);
         }
         if self.has_trailers
             && let Err(error) = self.pass_trailers(host)
@@ -379,9 +387,7 @@ impl Stream {
                 edit.apply(&mut trailers);
             }
         }
-        if !edits.is_empty() {
-            host.edit_headers(Direction::RequestTrailers, &trailers, &edits)?;
-        }
+        host.edit_headers(Direction::RequestTrailers, &edits)?;
         Ok(Action::Continue)
     }
 
@@ -414,6 +420,11 @@ impl Stream {
     fn deny(&mut self, host: &dyn StreamHost, filter: usize, denial: Denial) -> Action {
         self.state = State::Replied;
         self.edits.clear();
+        if !self.chain.needs().request_headers
+            && let Err(error) = self.read_request_headers(host)
+        {
+            host.log(Level::Error, &format!("refused as if it were not gRPC: {error}"));
+        }
         if let Some(plugin) = self.chain.plugin(filter) {
             self.exchange.verdicts.push(Verdict {
                 filter: plugin.name(),

@@ -25,11 +25,11 @@ pub trait StreamHost: Host {
     /// BadArgument when that map is not open in this phase; a buffer that does not hold what it says.
     fn headers(&self, direction: Direction) -> Result<Headers, HostError>;
 
-    /// Brings the proxy's map to `after`, which is the snapshot with `edits` applied.
+    /// Changes the proxy's map.
     ///
     /// # Errors
-    /// Any status but Ok; some edits may have been applied.
-    fn edit_headers(&self, direction: Direction, after: &Headers, edits: &Edits) -> Result<(), HostError>;
+    /// The first status that is not Ok; the other edits have been applied.
+    fn edit_headers(&self, direction: Direction, edits: &Edits) -> Result<(), HostError>;
 
     /// The first `len` bytes of the request body that the proxy has buffered.
     ///

@@ -59,7 +59,7 @@ impl Plugin for Scripted {
     }
 
     fn needs(&self) -> Needs {
-        Needs { request_trailers: true, response_headers: true, log: true }
+        Needs { request_trailers: true, response_headers: true, log: true, ..Needs::default() }
     }
 
     fn tick_period(&self) -> Option<Duration> {
@@ -406,7 +406,12 @@ fn an_identity_and_an_operation_are_published_for_other_vms() {
 
 #[test]
 fn every_host_error_ends_in_the_declared_fail_mode() {
-    for call in ["proxy_get_header_map_pairs", "proxy_get_buffer_bytes", "proxy_set_header_map_pairs"] {
+    for call in [
+        "proxy_get_header_map_pairs",
+        "proxy_get_buffer_bytes",
+        "proxy_add_header_map_value",
+        "proxy_remove_header_map_value",
+    ] {
         for (on_error, status) in [(OnError::Deny, 503), (OnError::Allow, 200)] {
             let mut plugin = Scripted::new("a", Does::NeedBody(100));
             Rc::get_mut(&mut plugin).unwrap().on_error = on_error;

@@ -11,9 +11,9 @@ fn load(document: &str) -> Result<Policy, String> {
 fn judged(policy: &Policy, request: &Request, edit: &mut dyn FnMut(Edit<'_>)) -> Option<(Mode, u16)> {
     let mut reported = None;
     let checks = policy.select(request).unwrap();
-    match checks
-        .judge(request, Peer::Stranger, edit, &mut |denial| reported = Some((Mode::Report, denial.status)))
-    {
+    match checks.judge(request, Peer::Stranger, &|| None, edit, &mut |denial| {
+        reported = Some((Mode::Report, denial.status))
+    }) {
         Flow::Deny(denial) => Some((Mode::Enforce, denial.status)),
         Flow::Continue => reported,
         flow => panic!("{flow:?}"),

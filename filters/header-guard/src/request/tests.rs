@@ -15,11 +15,16 @@ pub(super) fn trusted(keep: &[&str]) -> Rules {
     Rules::new(&RequestConfig::default(), Some(&Trusted { keep, hops: None })).unwrap()
 }
 
+/// The address that the requests come from.
+pub(super) fn peer() -> Option<IpAddr> {
+    "192.0.2.7".parse().ok()
+}
+
 /// The reason to refuse the request (empty for none), and its fields after the edits.
 pub(super) fn inspect(rules: &Rules, headers: Headers, end_of_stream: bool) -> (Option<Denial>, Headers) {
     let request = Request::new(headers, end_of_stream);
     let mut after = request.headers().clone();
-    let denial = rules.inspect(&request, &mut |edit| edit.apply(&mut after));
+    let denial = rules.inspect(&request, &peer, &mut |edit| edit.apply(&mut after));
     (denial, after)
 }
 
@@ -155,6 +160,16 @@ fn forwarding_fields_say_what_envoy_wrote() {
             &[("x-forwarded-for", "9.9.9.9")],
         ),
         ("address of nobody", &[("x-envoy-external-address", "1.2.3.4")], &[]),
+        (
+            "the peer's address, where Envoy writes its own to the other",
+            &[("x-forwarded-for", "9.9.9.9"), ("x-envoy-external-address", "192.0.2.7")],
+            &[("x-forwarded-for", "9.9.9.9"), ("x-envoy-external-address", "192.0.2.7")],
+        ),
+        (
+            "the peer's address twice",
+            &[("x-envoy-external-address", "192.0.2.7"), ("x-envoy-external-address", "192.0.2.7")],
+            &[],
+        ),
         (
             "scheme and protocol agree",
             &[(":scheme", "https"), ("x-forwarded-proto", "https")],
@@ -601,7 +616,7 @@ proptest! {
         for rules in [strangers("{}"), trusted(&["x-user-*"]), strangers(r#"{"allow": ["accept", "x-*"]}"#)] {
             let (_, once) = inspect(&rules, sent.iter().cloned().collect(), end_of_stream);
             let mut edited = false;
-            rules.inspect(&Request::new(once, end_of_stream), &mut |_| edited = true);
+            rules.inspect(&Request::new(once, end_of_stream), &peer, &mut |_| edited = true);
             prop_assert!(!edited);
         }
     }

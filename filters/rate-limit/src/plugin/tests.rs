@@ -585,3 +585,54 @@ fn an_attribute_can_be_a_key() {
         assert_eq!(statuses(&proxy, 2), [200, 429], "{digest}");
     }
 }
+
+#[test]
+fn header_fields_are_read_where_a_limit_goes_by_them_and_nowhere_else() {
+    let limits = |limit: &str| format!(r#"{{"limits": [{{"id": "a", "requests": 1, "per": "1m"{limit}}}]}}"#);
+    let all = |member: &str| limits("").replace("{\"limits", &format!("{{{member}, \"limits"));
+    for (configuration, reads) in [
+        (limits(""), false),
+        (limits(r#", "key": []"#), false),
+        (
+            limits(
+                r#", "key": [{"claim": "sub"}, "client_id", {"property": ["connection", "tls_version"]}]"#,
+            ),
+            false,
+        ),
+        (limits(r#", "cost": {"property": ["request", "size"]}"#), false),
+        (all(r#""exempt": [{"client_address": ["203.0.113.0/24"]}]"#), false),
+        (r#"{"limits": [{"id": "a", "concurrent": 1}]}"#.to_owned(), false),
+        (limits(r#", "key": [{"header": "x-key"}]"#), true),
+        (limits(r#", "key": [{"cookie": "sid"}]"#), true),
+        (limits(r#", "key": [{"query": "key"}]"#), true),
+        (limits(r#", "key": ["method"]"#), true),
+        (limits(r#", "key": ["host"]"#), true),
+        (limits(r#", "key": [{"body": "user"}]"#), true),
+        (limits(r#", "match": {"path": "/"}"#), true),
+        (limits(r#", "cost": {"header": "x-cost"}"#), true),
+        (limits(r#", "cost": {"body": "1KiB"}"#), true),
+        (all(r#""exempt": [{"match": {"path": "/health"}}]"#), true),
+        (all(r#""client_address": {"trusted_hops": 1}"#), true),
+        (r#"{"limits": [{"id": "a", "failures": {"allowed": 1, "lock": "1m"}}]}"#.to_owned(), true),
+    ] {
+        let proxy = start(host(), &configuration);
+        proxy.host.fail("proxy_get_header_map_pairs", 10);
+        assert_eq!(proxy.get(&GET).status(), if reads { 503 } else { 200 }, "{configuration}");
+    }
+}
+
+#[test]
+fn a_refusal_is_grpc_s_where_the_fields_of_a_request_were_not_needed_before() {
+    let proxy = start(host(), TWO);
+    let call = [
+        ("content-type", "application/grpc"),
+        (":method", "POST"),
+        (":path", "/a.B/C"),
+        (":authority", "api.test"),
+    ];
+    assert_eq!(statuses(&proxy, 2), [200, 200]);
+    let Ended::Replied(reply) = proxy.get(&call) else { panic!("expected a refusal") };
+    assert_eq!((reply.status, reply.grpc_status), (200, Some(8)));
+    proxy.host.fail("proxy_get_header_map_pairs", 10);
+    assert_eq!(proxy.get(&call).status(), 429, "refused all the same");
+}

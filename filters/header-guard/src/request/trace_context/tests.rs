@@ -2,7 +2,7 @@ use portcullis_core::Request;
 use portcullis_core::headers::Headers;
 use proptest::prelude::*;
 
-use crate::request::tests::{inspect, pairs, rest, strangers, trusted};
+use crate::request::tests::{inspect, pairs, rest, strangers, trusted, peer};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -207,7 +207,7 @@ proptest! {
             prop_assert!(after.contains(b"traceparent") || !after.contains(b"tracestate"));
             prop_assert!(after.single(b"traceparent").is_ok());
             let mut edited = false;
-            prop_assert_eq!(rules.inspect(&Request::new(after, true), &mut |_| edited = true), None);
+            prop_assert_eq!(rules.inspect(&Request::new(after, true), &peer, &mut |_| edited = true), None);
             prop_assert!(!edited);
         }
     }
