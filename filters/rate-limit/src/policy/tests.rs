@@ -169,7 +169,7 @@ fn what_was_taken_goes_back_when_a_later_limit_can_not_be_taken() {
     store.lose_writes(1, 8);
     let decision = ask(&policy, &store, &get("/"), "192.0.2.1");
     assert_eq!(verdict(&decision), Some(("rate.contended", "second")));
-    let levels = |values: std::collections::BTreeMap<String, (Vec<u8>, u32)>| {
+    let levels = |values: crate::table::tests::Values| {
         values.into_values().map(|(value, _)| value).collect::<Vec<_>>()
     };
     assert_eq!(levels(store.values()), levels(before));

@@ -24,7 +24,7 @@ pub fn rate(requests: u32, per_secs: u64, burst: u32) -> Meter {
 /// Shared data as Envoy has it.
 #[derive(Default)]
 struct Shared {
-    values: BTreeMap<String, (Vec<u8>, u32)>,
+    values: Values,
     now: u64,
 }
 
@@ -43,6 +43,9 @@ impl Shared {
     }
 }
 
+/// Shared values with their versions.
+pub type Values = BTreeMap<String, (Vec<u8>, u32)>;
+
 /// A store for one worker, where another one may be faster or the proxy may fail.
 #[derive(Default)]
 pub struct FakeStore {
@@ -52,7 +55,7 @@ pub struct FakeStore {
     /// Writes that then lose against another worker.
     lost_writes: Cell<u32>,
     /// What the faster worker has written, if not the same.
-    meanwhile: RefCell<Option<BTreeMap<String, (Vec<u8>, u32)>>>,
+    meanwhile: RefCell<Option<Values>>,
     /// Fails from now on.
     pub fails: Cell<bool>,
     /// Damaged values seen.
@@ -79,13 +82,13 @@ impl FakeStore {
     }
 
     /// Lets the next write lose against a worker that has made the values these.
-    pub fn lose_write_to(&self, values: BTreeMap<String, (Vec<u8>, u32)>) {
+    pub fn lose_write_to(&self, values: Values) {
         self.lose_writes(0, 1);
         self.meanwhile.replace(Some(values));
     }
 
     /// Puts all values back to what they were.
-    pub fn restore(&self, values: BTreeMap<String, (Vec<u8>, u32)>) {
+    pub fn restore(&self, values: Values) {
         self.shared.borrow_mut().values = values;
     }
 
@@ -102,7 +105,7 @@ impl FakeStore {
     }
 
     /// All values.
-    pub fn values(&self) -> BTreeMap<String, (Vec<u8>, u32)> {
+    pub fn values(&self) -> Values {
         self.shared.borrow().values.clone()
     }
 
