@@ -118,6 +118,7 @@ fn apply(edit: Edit<'_>, ctx: &mut Ctx<'_>) {
     match edit {
         Edit::Set(name, value) => ctx.set_header(name, value),
         Edit::Append(name, value) => ctx.append_header(name, value),
+        Edit::AppendAll(fields) => ctx.append_headers(fields),
         Edit::Remove(name) => ctx.remove_header(name),
         Edit::Found(what) => ctx.note(what),
     }

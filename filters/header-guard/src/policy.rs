@@ -26,6 +26,8 @@ pub enum Edit<'a> {
     Set(&'a [u8], &'a [u8]),
     /// Add a field; there is none of its name.
     Append(&'a [u8], &'a [u8]),
+    /// Add fields; there are none of their names.
+    AppendAll(&'a Headers),
     /// Remove every field of this name.
     Remove(&'a [u8]),
     /// Nothing: only note, by this code, what was found.
@@ -38,6 +40,7 @@ impl Edit<'_> {
         match self {
             Self::Set(name, value) => headers.set(name, value),
             Self::Append(name, value) => headers.append(name, value),
+            Self::AppendAll(fields) => headers.append_all(fields),
             Self::Remove(name) => {
                 headers.remove(name);
             }

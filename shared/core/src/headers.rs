@@ -176,6 +176,23 @@ impl Headers {
         self.fields.push(field);
     }
 
+    /// Adds all fields of another list at the end, by one copy.
+    pub fn append_all(&mut self, other: &Self) {
+        let (Ok(base), Ok(_)) =
+            (to_u32(self.bytes.len()), to_u32(self.bytes.len().saturating_add(other.bytes.len())))
+        else {
+            return;
+        };
+        self.bytes.extend_from_slice(&other.bytes);
+        let moved = |offset: u32| offset.saturating_add(base);
+        let fields = other.fields.iter();
+        self.fields.extend(fields.map(|field| Field {
+            name: moved(field.name),
+            value: moved(field.value),
+            ..*field
+        }));
+    }
+
     /// Makes `value` the only value of `name`: at the place of its first copy, else at the end.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         let Ok(field) = self.store(name, value) else {
@@ -368,6 +385,15 @@ mod tests {
         assert_eq!(headers.remove(b"a"), 0);
         assert_eq!(headers.len(), 2);
         assert_eq!(Headers::from_pairs(headers.to_pairs()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_list_behind_another_is_both() {
+        let (mut headers, other) = (sample(), Headers::from_pairs(sample().to_pairs()).unwrap());
+        headers.append_all(&other);
+        headers.append_all(&Headers::default());
+        assert!(headers.iter().eq(sample().iter().chain(sample().iter())));
+        assert_eq!(Headers::from_pairs(headers.to_pairs()).unwrap(), headers);
     }
 
     #[test]

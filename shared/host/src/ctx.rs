@@ -156,6 +156,14 @@ impl Edits {
         }
     }
 
+    fn append_all(&mut self, fields: &Headers) {
+        let before = self.fields.len();
+        self.fields.append_all(fields);
+        // INVARIANT: as in `push`.
+        self.kinds
+            .resize(self.kinds.len().saturating_add(self.fields.len().saturating_sub(before)), Kind::Append);
+    }
+
     fn push(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
         let before = self.fields.len();
         self.fields.append(name, value);
@@ -209,6 +217,15 @@ impl<'a> Ctx<'a> {
         let value = value.as_ref();
         if !has_control_but_tab(value) {
             self.edits.push(Kind::Append, name.as_ref(), value);
+        }
+    }
+
+    /// Adds fields as [`Ctx::append_header`] does, all by one copy.
+    pub fn append_headers(&mut self, fields: &Headers) {
+        if fields.is_printable() {
+            self.edits.append_all(fields);
+        } else {
+            fields.iter().for_each(|(name, value)| self.append_header(name, value));
         }
     }
 

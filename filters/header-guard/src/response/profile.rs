@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_core::ConfigError;
 use portcullis_core::Response;
+use portcullis_core::headers::Headers;
 
 use crate::bytes;
 use crate::config::{Profile, ResponseConfig};
@@ -50,6 +51,8 @@ enum Treatment {
 pub struct Hardening {
     table: NameTable<Treatment>,
     fields: Vec<Field>,
+    /// What a response gets that has none of them, to a client that came over TLS and to another one.
+    missing: (Headers, Headers),
 }
 
 impl Hardening {
@@ -114,7 +117,11 @@ impl Hardening {
         for (index, field) in fields.iter().enumerate() {
             table.change(&field.pattern(), |treatment| *treatment = Treatment::Field(index));
         }
-        Ok(Self { table: table.build(), fields })
+        let missing = |secure: bool| {
+            let missing = fields.iter().filter(|field| secure || !field.is_hsts);
+            missing.map(|field| (&field.name, &field.value)).collect()
+        };
+        Ok(Self { table: table.build(), missing: (missing(true), missing(false)), fields })
     }
 
     /// Whether the operator says what happens to a field of this name.
@@ -157,6 +164,10 @@ impl Hardening {
                     broken |= if is_broken { bit } else { 0 };
                 }
             }
+        }
+        // As nearly all responses are.
+        if present == 0 && !switching {
+            return edit(Edit::AppendAll(if secure { &self.missing.0 } else { &self.missing.1 }));
         }
         for (index, field) in self.fields.iter().enumerate() {
             let bit = bit(index);

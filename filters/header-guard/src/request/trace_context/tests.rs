@@ -2,7 +2,7 @@ use portcullis_core::Request;
 use portcullis_core::headers::Headers;
 use proptest::prelude::*;
 
-use crate::request::tests::{inspect, pairs, rest, strangers, trusted, peer};
+use crate::request::tests::{inspect, pairs, peer, rest, strangers, trusted};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
