@@ -326,12 +326,8 @@ fn lockout(
         let problem = format!("expected 1 to {MAX_STATUSES} statuses, found {found}");
         return Err(ConfigError::new("statuses", problem));
     }
-    let statuses = config.statuses.iter().enumerate().map(|(i, status)| {
-        let is_failure = u16::try_from(status.0).ok().filter(|status| (400..600).contains(status));
-        is_failure.ok_or_else(|| {
-            ConfigError::new(format!("statuses[{i}]"), format!("expected 400 to 599, found {}", status.0))
-        })
-    });
+    let statuses = config.statuses.iter().enumerate();
+    let statuses = statuses.map(|(i, status)| error_status(&format!("statuses[{i}]"), *status));
     let statuses = statuses.collect::<Result<_, _>>()?;
     let distinct = config.distinct.clone().map(|parts| {
         if parts.is_empty() {
@@ -389,6 +385,12 @@ fn near(config: Option<Count>) -> Result<Option<u32>, ConfigError> {
         }
         near => Ok(near.map(|Count(percent)| percent)),
     }
+}
+
+/// A status that says that a request was refused or has failed.
+pub(crate) fn error_status(member: &str, count: Count) -> Result<u16, ConfigError> {
+    let status = u16::try_from(count.0).ok().filter(|status| (400..600).contains(status));
+    status.ok_or_else(|| ConfigError::new(member, format!("expected 400 to 599, found {}", count.0)))
 }
 
 fn positive(member: &str, count: Count, most: u32) -> Result<NonZeroU32, ConfigError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use portcullis_core::client::ClientAddressConfig;
+use portcullis_core::config::unique;
 use portcullis_core::routes::{RouteTable, Selector};
 use portcullis_core::verdict::OnError;
 use portcullis_core::{ConfigError, Denial, Mode, Request};
@@ -15,7 +16,7 @@ use crate::exemption::Exemptions;
 use crate::hash::Seed;
 use crate::key::{Facts, Property, Variables};
 use crate::lease::Lease;
-use crate::limit::Limit;
+use crate::limit::{Limit, error_status};
 use crate::meter::{Meter, Taken};
 use crate::service::{Answer, Question, Service};
 use crate::table::{Bucket, Reading, Store, TRIES, Take, Unavailable};
@@ -111,10 +112,7 @@ impl Policy {
         let mut is_selective = false;
         for (i, limit) in config.limits.into_iter().enumerate() {
             let at = format!("limits[{i}]");
-            if !ids.insert(limit.id.clone()) {
-                let problem = format!("expected an id of its own, found `{}` twice", limit.id);
-                return Err(ConfigError::new("id", problem).under(&at));
-            }
+            unique(&mut ids, "id", &limit.id).map_err(|error| error.under(&at))?;
             let matches = limit.matches.0.clone();
             let limit = Limit::new(limit, config.client_address, slots).map_err(|error| error.under(&at))?;
             let limit = Rc::new(limit);
@@ -122,8 +120,11 @@ impl Policy {
             add_routes(&mut routes, matches, &limit).map_err(|error| error.under(&at))?;
             limits.push(limit);
         }
-        let answers =
-            Answers { status: status(config.status)?, fields: config.headers, legacy: config.legacy_headers };
+        let answers = Answers {
+            status: error_status("status", config.status)?,
+            fields: config.headers,
+            legacy: config.legacy_headers,
+        };
         if answers.legacy && answers.fields == Fields::Off {
             return Err(ConfigError::new("legacy_headers", "expected `false` beside `headers: off`"));
         }
@@ -576,11 +577,6 @@ fn slots(count: Count) -> Result<u32, ConfigError> {
         return Ok(count.0);
     }
     Err(ConfigError::new("slots", format!("expected a multiple of 8 from {min} to {max}, found {}", count.0)))
-}
-
-fn status(count: Count) -> Result<u16, ConfigError> {
-    let status = u16::try_from(count.0).ok().filter(|status| (400..600).contains(status));
-    status.ok_or_else(|| ConfigError::new("status", format!("expected 400 to 599, found {}", count.0)))
 }
 
 #[cfg(test)]

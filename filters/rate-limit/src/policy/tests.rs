@@ -395,7 +395,7 @@ fn mistakes_are_named() {
             whole(
                 r#""limits": [{"id": "a", "requests": 1, "per": "1s"}, {"id": "a", "requests": 1, "per": "1s"}]"#,
             ),
-            "limits[1].id: expected an id of its own, found `a` twice",
+            "limits[1].id: expected a value of its own, found `a` a second time",
         ),
     ] {
         assert!(found.starts_with(expected), "{found} instead of {expected}");
