@@ -14,9 +14,10 @@ pub const SEQUENCE: usize = 120;
 /// Contexts that steps choose from: roots, streams, ids at the end of their range, nothing.
 const CONTEXTS: [u32; 8] = [ROOT, 2, 3, 4, 77, u32::MAX - 1, u32::MAX, 0];
 const ROOTS: [u32; 3] = [ROOT, 77, 0];
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "proxy_get_header_map_pairs",
-    "proxy_set_header_map_pairs",
+    "proxy_add_header_map_value",
+    "proxy_remove_header_map_value",
     "proxy_get_property",
     "proxy_set_property",
     "proxy_get_buffer_bytes",

@@ -27,9 +27,10 @@ use crate::targets::jose::{FORGED, TOKEN};
 use crate::targets::split_line;
 
 /// Host calls that a script can make fail.
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "proxy_get_header_map_pairs",
-    "proxy_set_header_map_pairs",
+    "proxy_add_header_map_value",
+    "proxy_remove_header_map_value",
     "proxy_get_buffer_bytes",
     "proxy_send_local_response",
     "proxy_continue_stream",
