@@ -58,19 +58,22 @@ impl Limits {
     /// 431, 414 or 400.
     pub fn check(&self, request: &Request) -> Result<(), Denial> {
         let headers = request.headers();
-        let (mut total, mut longest_name, mut longest_value) = (0_usize, 0, 0);
+        let (mut longest_name, mut longest_value) = (0, 0);
         for (name, value) in headers.lengths() {
-            total = total.saturating_add(name).saturating_add(value);
             longest_name = longest_name.max(name);
             longest_value = longest_value.max(value);
         }
         // Nearly all requests are far from every bound, so that no field has to be looked at.
         let is_small = headers.len() <= self.headers
-            && total <= self.header_bytes
+            && headers.text_len() <= self.header_bytes
             && longest_name <= self.name
             && longest_value <= self.smallest.min(self.path);
         if !is_small {
             self.check_fields(headers)?;
+        }
+        // Each parameter takes a byte at least, `?` or `&`.
+        if request.target().len() <= self.query_parameters {
+            return Ok(());
         }
         let parameters = request
             .query()

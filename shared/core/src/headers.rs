@@ -52,19 +52,23 @@ impl Headers {
         let count = bytes.first_chunk().map(|count| u32::from_le_bytes(*count)).ok_or(TruncatedPairs)?;
         let mut offset =
             count.checked_mul(8).and_then(|lengths| lengths.checked_add(4)).ok_or(TruncatedPairs)?;
+        // Of a type that holds the sum of any lengths, which the offsets may not be.
+        let mut total = u64::from(offset);
         // Also bounds the allocation below by the size of the buffer.
         let lengths = usize::try_from(offset).ok().and_then(|end| bytes.get(4..end)).ok_or(TruncatedPairs)?;
         let pairs = lengths.as_chunks::<4>().0.as_chunks::<2>().0;
         let fields = pairs.iter().map(|[name_len, value_len]| {
             let (name_len, value_len) = (u32::from_le_bytes(*name_len), u32::from_le_bytes(*value_len));
             let name = offset;
-            let value = end(name, name_len);
-            offset = end(value, value_len);
+            let value = behind(name, name_len);
+            offset = behind(value, value_len);
+            total =
+                total.wrapping_add(u64::from(name_len)).wrapping_add(u64::from(value_len)).wrapping_add(2);
             Field { name, name_len, value, value_len }
         });
         let fields: Vec<_> = fields.collect();
-        // Offsets never become smaller, so the last one tells of all; at the largest number they may have overflowed.
-        if offset > size || offset == u32::MAX {
+        // What all of it takes tells of each offset.
+        if total > u64::from(size) {
             return Err(TruncatedPairs);
         }
         let text = lengths.len().saturating_add(4);
@@ -94,7 +98,7 @@ impl Headers {
 
     /// All fields in order, as `(name, value)`.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| self.pair(*field))
+        self.fields.iter().filter_map(|field| self.pair(*field))
     }
 
     /// All names in order, as often as there are fields.
@@ -153,6 +157,12 @@ impl Headers {
     #[must_use]
     pub fn byte_len(&self) -> usize {
         self.lengths().map(|(name, value)| name.saturating_add(value)).fold(0, usize::saturating_add)
+    }
+
+    /// At least the sum of the lengths of all names and values, in bytes; found without a look at them.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.bytes.len().saturating_sub(self.text)
     }
 
     /// Whether all names and values are printable ASCII: one look at all of them, which tells the many requests that are
@@ -239,8 +249,12 @@ impl Headers {
     }
 
     #[inline]
-    fn pair(&self, field: Field) -> (&[u8], &[u8]) {
-        (slice(&self.bytes, field.name, field.name_len), slice(&self.bytes, field.value, field.value_len))
+    fn pair(&self, field: Field) -> Option<(&[u8], &[u8])> {
+        // INVARIANT: both are there; whoever makes a `Field` looks first.
+        Some((
+            part(&self.bytes, field.name, field.name_len)?,
+            part(&self.bytes, field.value, field.value_len)?,
+        ))
     }
 
     fn store(&mut self, name: &[u8], value: &[u8]) -> Result<Field, TruncatedPairs> {
@@ -285,9 +299,9 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// The offset behind `len` bytes from `start` and their NUL; the largest number if there is none.
-const fn end(start: u32, len: u32) -> u32 {
-    start.saturating_add(len).saturating_add(1)
+/// The offset behind `len` bytes from `start` and their NUL, if there is one.
+const fn behind(start: u32, len: u32) -> u32 {
+    start.wrapping_add(len).wrapping_add(1)
 }
 
 fn to_u32(offset: usize) -> Result<u32, TruncatedPairs> {
@@ -296,8 +310,13 @@ fn to_u32(offset: usize) -> Result<u32, TruncatedPairs> {
 
 #[inline]
 fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
-    let range = usize::try_from(start).ok().zip(usize::try_from(len).ok());
-    range.and_then(|(start, len)| bytes.get(start..start.checked_add(len)?)).unwrap_or_default()
+    part(bytes, start, len).unwrap_or_default()
+}
+
+#[inline]
+fn part(bytes: &[u8], start: u32, len: u32) -> Option<&[u8]> {
+    let (start, len) = (usize::try_from(start).ok()?, usize::try_from(len).ok()?);
+    bytes.get(start..start.checked_add(len)?)
 }
 
 #[cfg(test)]
