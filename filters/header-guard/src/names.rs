@@ -149,10 +149,13 @@ impl<T> NameTable<T> {
 
     /// The treatment of the longest prefix of a name.
     #[must_use]
+    #[inline]
     pub fn find_prefix(&self, name: &[u8]) -> Option<&T> {
-        if self.beginnings & beginning(name) == 0 {
-            return None;
-        }
+        if self.beginnings & beginning(name) == 0 { None } else { self.find_likely_prefix(name) }
+    }
+
+    #[inline(never)]
+    fn find_likely_prefix(&self, name: &[u8]) -> Option<&T> {
         let word = first_word(name);
         let prefixes = self.heads.iter().zip(&self.prefixes);
         let mut candidates =
@@ -169,15 +172,18 @@ struct ExactNames<T> {
     /// Where in `entries` the name of a place is, counted from 1; 0 in a free place. A power of two of places, of which a
     /// quarter at most is taken, so that most searches end at the first.
     places: Vec<usize>,
+    /// How far the upper half of a hash is shifted down to be a place.
+    shift: u32,
 }
 
 impl<T> ExactNames<T> {
     fn new(names: Vec<(Box<[u8]>, T)>) -> Self {
         let entries: Vec<_> = names.into_iter().map(|(name, value)| (Key::of(&name), name, value)).collect();
         let size = entries.len().saturating_mul(4).max(4).next_power_of_two();
-        let mut table = Self { entries, places: vec![0; size] };
+        let shift = 32_u32.saturating_sub(size.trailing_zeros());
+        let mut table = Self { entries, places: vec![0; size], shift };
         for (index, (key, ..)) in table.entries.iter().enumerate() {
-            let free = probe(*key, size).find(|place| table.places.get(*place) == Some(&0));
+            let free = probe(*key, size, shift).find(|place| table.places.get(*place) == Some(&0));
             if let Some(place) = free.and_then(|place| table.places.get_mut(place)) {
                 *place = index.saturating_add(1);
             }
@@ -187,9 +193,9 @@ impl<T> ExactNames<T> {
 
     fn find(&self, name: &[u8]) -> Option<&T> {
         let key = Key::of(name);
-        for place in probe(key, self.places.len()) {
+        for place in probe(key, self.places.len(), self.shift) {
             let (known, text, value) = self.entries.get(self.places.get(place)?.checked_sub(1)?)?;
-            if *known == key && (name.len() <= 16 || **text == *name) {
+            if *known == key && (name.len() <= 16 || are_same_words(text, name)) {
                 return Some(value);
             }
         }
@@ -201,7 +207,7 @@ impl<T> ExactNames<T> {
 /// different names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
-    len: u64,
+    len: usize,
     first: u64,
     last: u64,
 }
@@ -216,15 +222,23 @@ impl Key {
                 _ => (short_word(name), 0),
             },
         };
-        Self { len: u64::try_from(name.len()).unwrap_or(u64::MAX), first, last }
+        Self { len: name.len(), first, last }
     }
 }
 
+/// Whether two names of one [`Key`] are the same: the key has told of what is behind the last whole word. No more than a few
+/// comparisons, as those of the standard library are byte by byte in WebAssembly.
+fn are_same_words(a: &[u8], b: &[u8]) -> bool {
+    let words = |name| <[u8]>::as_chunks::<8>(name).0.iter().map(|word| u64::from_le_bytes(*word));
+    words(a).eq(words(b))
+}
+
 /// The places of a table of `size` where a name may be, one after the other.
-fn probe(key: Key, size: usize) -> impl Iterator<Item = usize> {
+fn probe(key: Key, size: usize, shift: u32) -> impl Iterator<Item = usize> {
     // Fibonacci hashing (Knuth, volume 3, section 6.4): the upper bits of the product depend on all of the key.
-    let product = (key.first ^ key.last.rotate_left(29) ^ key.len).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let upper = product >> (64_u32.wrapping_sub(size.trailing_zeros()) & 63);
+    let len = u64::try_from(key.len).unwrap_or(u64::MAX);
+    let product = (key.first ^ key.last.rotate_left(29) ^ len).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let upper = u32::try_from(product >> 32).unwrap_or(0) >> (shift & 31);
     let start = usize::try_from(upper).unwrap_or(0);
     (0..size).map(move |step| start.wrapping_add(step) & size.wrapping_sub(1))
 }
