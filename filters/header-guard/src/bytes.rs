@@ -12,6 +12,35 @@ pub fn count(text: &[u8], byte: u8) -> usize {
     counted.map(usize::from).fold(0, usize::saturating_add)
 }
 
+/// A text up to a byte, and what is behind the byte if there is one.
+#[must_use]
+pub fn split_once(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    // Eight bytes at a time, up to those that have it.
+    let words = text.as_chunks::<8>().0.iter();
+    let without = words.take_while(|word| !has_byte(**word, separator)).count().saturating_mul(8);
+    let tail = text.get(without..).unwrap_or_default();
+    let place = tail.iter().position(|byte| *byte == separator);
+    let Some(place) = place.map(|place| without.saturating_add(place)) else {
+        return (text, None);
+    };
+    (text.get(..place).unwrap_or_default(), text.get(place.saturating_add(1)..))
+}
+
+/// Whether a byte is in a text, of whose bytes it looks at all, so that the compiler compares sixteen at a time.
+#[must_use]
+#[inline(never)]
+pub fn has(text: &[u8], byte: u8) -> bool {
+    let is_in = |part: &[u8]| part.iter().fold(false, |found, other| found | (*other == byte));
+    let (parts, rest) = text.as_chunks::<128>();
+    parts.iter().fold(is_in(rest), |found, part| found | is_in(part))
+}
+
+/// Whether one of eight bytes is this one.
+const fn has_byte(bytes: [u8; 8], byte: u8) -> bool {
+    let others = u64::from_le_bytes(bytes) ^ of_eight(byte);
+    others.wrapping_sub(of_eight(1)) & !others & of_eight(0x80) != 0
+}
+
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
 #[must_use]
 pub const fn is_token_byte(byte: u8) -> bool {
@@ -37,34 +66,54 @@ pub enum NameForm {
     Invalid,
 }
 
-/// Looks at every byte of a field name once; a leading `:` of a pseudo-header is not looked at.
+/// The form of a field name; a leading `:` of a pseudo-header is not looked at.
 #[must_use]
 pub fn name_form(name: &[u8]) -> NameForm {
+    // Nearly every name.
+    if is_letters_and_dashes(name) {
+        return NameForm::Plain;
+    }
     let name = name.strip_prefix(b":").unwrap_or(name);
-    let found = name.iter().fold(0, |found, byte| found | FORMS.get(usize::from(*byte)).unwrap_or(&INVALID));
-    match found {
-        _ if name.is_empty() => NameForm::Invalid,
-        0 => NameForm::Plain,
-        UNDERSCORE => NameForm::Underscore,
-        _ => NameForm::Invalid,
+    let mut form = if name.is_empty() { NameForm::Invalid } else { NameForm::Plain };
+    for byte in name {
+        match byte {
+            b'_' => form = NameForm::Underscore,
+            b'A'..=b'Z' => return NameForm::Invalid,
+            byte if is_token_byte(*byte) => {}
+            _ => return NameForm::Invalid,
+        }
+    }
+    form
+}
+
+/// Whether a name of at least four bytes is of nothing but `a` to `z` and `-`: eight at a time.
+fn is_letters_and_dashes(name: &[u8]) -> bool {
+    // The last eight bytes come after the whole words, so that some are looked at twice.
+    if let Some(last) = name.last_chunk::<8>() {
+        name.as_chunks::<8>().0.iter().all(|word| are_letters_and_dashes(*word))
+            && are_letters_and_dashes(*last)
+    } else if let (Some([a, b, c, d]), Some([e, f, g, h])) = (name.first_chunk(), name.last_chunk()) {
+        are_letters_and_dashes([*a, *b, *c, *d, *e, *f, *g, *h])
+    } else {
+        false
     }
 }
 
-const UNDERSCORE: u8 = 1;
-const INVALID: u8 = 2;
+fn are_letters_and_dashes(bytes: [u8; 8]) -> bool {
+    /// The upper bit of each byte.
+    const UPPER: u64 = of_eight(0x80);
+    let word = u64::from_le_bytes(bytes);
+    // Of ASCII no byte of a sum or a difference reaches into the next one; what else there is, is left out at last.
+    let from_a = word.wrapping_add(of_eight(0x80 - b'a'));
+    let behind_z = word.wrapping_add(of_eight(0x7f - b'z'));
+    let dash = UPPER.wrapping_sub(word ^ of_eight(b'-'));
+    (from_a & !behind_z | dash) & !word & UPPER == UPPER
+}
 
-/// What each byte makes of a name.
-static FORMS: [u8; 256] = {
-    let mut forms = [INVALID; 256];
-    let (mut rest, mut byte): (&mut [u8], u8) = (&mut forms, 0);
-    while let Some((form, tail)) = rest.split_first_mut() {
-        if is_token_byte(byte) && !byte.is_ascii_uppercase() {
-            *form = if byte == b'_' { UNDERSCORE } else { 0 };
-        }
-        (rest, byte) = (tail, byte.wrapping_add(1));
-    }
-    forms
-};
+/// Eight times this byte.
+const fn of_eight(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones left out.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -122,6 +171,28 @@ mod tests {
             let at = at.index(value.len());
             value[at] = control;
             prop_assert!(has_control(&value));
+        }
+
+        #[test]
+        fn a_byte_is_found_at_any_place(
+            text in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b';'), Just(b':')], 0..300),
+        ) {
+            let mut parts = text.splitn(2, |byte| *byte == b';');
+            prop_assert_eq!(split_once(&text, b';'), (parts.next().unwrap(), parts.next()));
+            prop_assert_eq!(has(&text, b';'), text.contains(&b';'));
+        }
+
+        #[test]
+        fn one_other_byte_in_a_name_is_found_at_any_place(
+            name in "[a-z-]{4,40}",
+            at in any::<proptest::sample::Index>(),
+            other in any::<u8>(),
+        ) {
+            let mut name = name.into_bytes();
+            prop_assert!(is_letters_and_dashes(&name));
+            let at = at.index(name.len());
+            name[at] = other;
+            prop_assert_eq!(is_letters_and_dashes(&name), other.is_ascii_lowercase() || other == b'-');
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use portcullis_core::path::Authority;
 
-use crate::bytes::{count, is_token};
+use crate::bytes::{self, is_token};
 
 /// The form of a known field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,19 @@ impl Syntax {
     ///
     /// # Errors
     /// [`Fault`], which says no more than the field's name may.
+    #[inline]
     pub fn check_ascii(self, value: &[u8]) -> Result<(), Fault> {
+        // Most fields that are known.
+        if matches!(self, Self::Free | Self::Ascii) { Ok(()) } else { self.check_form(value) }
+    }
+
+    #[inline(never)]
+    fn check_form(self, value: &[u8]) -> Result<(), Fault> {
         let well_formed = match self {
             Self::Free | Self::Ascii => true,
-            Self::NoComma => return no_more_commas_than(0, value),
-            Self::Date => return no_more_commas_than(1, value),
+            Self::NoComma => return no_comma(value),
+            Self::Date if bytes::count(value, b',') > 1 => return Err(Fault::Duplicate),
+            Self::Date => true,
             Self::Digits => is_digits(value, 15),
             Self::Length => return content_length(value),
             Self::Chunked => value.eq_ignore_ascii_case(b"chunked"),
@@ -92,8 +100,8 @@ impl Syntax {
     }
 }
 
-fn no_more_commas_than(max: usize, value: &[u8]) -> Result<(), Fault> {
-    if count(value, b',') > max { Err(Fault::Duplicate) } else { Ok(()) }
+fn no_comma(value: &[u8]) -> Result<(), Fault> {
+    if bytes::has(value, b',') { Err(Fault::Duplicate) } else { Ok(()) }
 }
 
 fn is_digits(value: &[u8], max: usize) -> bool {
@@ -134,12 +142,12 @@ fn media_type(value: &[u8]) -> Result<(), Fault> {
 fn credentials(value: &[u8]) -> Result<(), Fault> {
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     let without_comma = SCHEMES_WITHOUT_COMMA.iter().any(|known| known.eq_ignore_ascii_case(scheme));
-    if without_comma && count(value, b',') > 0 { Err(Fault::Duplicate) } else { Ok(()) }
+    if without_comma { no_comma(value) } else { Ok(()) }
 }
 
 /// As the routes of all filters read it, and with a port that exists.
 fn is_host(value: &[u8]) -> bool {
-    value.len() <= MAX_HOST && Authority::parse(value).is_ok_and(|authority| authority.port() != Some(0))
+    value.len() <= MAX_HOST && Authority::parse_port(value).is_ok_and(|port| port != Some(0))
 }
 
 /// One to eight digits and a unit: more overflowed proxies that compute with nanoseconds.

@@ -6,6 +6,7 @@
 
 use portcullis_core::{ConfigError, Denial};
 
+use crate::bytes;
 use crate::config::RequestConfig;
 use crate::denials;
 use crate::limits::within;
@@ -31,7 +32,14 @@ pub(super) struct CookieRules {
     most: usize,
     /// Lower-case.
     sessions: Vec<Pattern>,
+    /// Whether a cookie that begins with this byte may have one of those names, or one that means something without
+    /// being listed. Nearly all begin with another one, so that their names need not be found.
+    is_telling: [bool; 256],
 }
+
+/// Beginnings of the names of [`PROTECTED`] and [`ATTRIBUTES`], as sent and as some servers decode them, and of a cookie
+/// without a name.
+const TELLING: &[u8] = b"_$%.[=";
 
 impl CookieRules {
     /// Checks the options `max_cookies` and `session_cookies`.
@@ -53,24 +61,48 @@ impl CookieRules {
                 ConfigError::new(format!("{list}[{index}]"), problem)
             })
         });
-        Ok(Self { most, sessions: sessions.collect::<Result<_, _>>()? })
+        let sessions = sessions.collect::<Result<Vec<_>, _>>()?;
+        let mut is_telling = [false; 256];
+        let beginnings =
+            sessions.iter().filter_map(|(Pattern::Exact(name) | Pattern::Prefix(name))| name.first());
+        for byte in beginnings.chain(TELLING) {
+            for case in [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] {
+                if let Some(is_telling) = is_telling.get_mut(usize::from(case)) {
+                    *is_telling = true;
+                }
+            }
+        }
+        Ok(Self { most, sessions, is_telling })
     }
 
-    /// Judges the values of all `Cookie` fields. No allocation; linear in their length.
+    /// Judges the values of all `Cookie` fields. Linear in their length; no allocation but for the cookies of sessions.
     ///
     /// # Errors
     /// 431 for too many cookies; 400 for a second cookie of a session, and for names that mean something else to some
     /// servers.
-    pub(super) fn check<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Result<(), Denial> {
-        let mut left = self.most;
-        let mut sessions = Sessions::default();
-        let cookies = values.flat_map(|value| value.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
-        for cookie in cookies.filter(|cookie| !cookie.is_empty()) {
-            left = left.checked_sub(1).ok_or_else(denials::too_many_cookies)?;
+    pub(super) fn check<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Denial> {
+        let mut seen = Seen { left: self.most, sessions: Vec::new() };
+        values.into_iter().try_for_each(|value| self.check_value(value, &mut seen))
+    }
+
+    #[inline(never)]
+    fn check_value<'a>(&self, value: &'a [u8], seen: &mut Seen<'a>) -> Result<(), Denial> {
+        let mut rest = Some(value);
+        while let Some(cookies) = rest {
+            let cookie;
+            (cookie, rest) = bytes::split_once(cookies, b';');
+            let cookie = cookie.trim_ascii();
+            let Some(first) = cookie.first() else {
+                continue;
+            };
+            seen.left = seen.left.checked_sub(1).ok_or_else(denials::too_many_cookies)?;
+            if self.is_telling.get(usize::from(*first)) != Some(&true) {
+                continue;
+            }
             let (name, is_named) = name_of(cookie);
             match self.meaning(name) {
                 Meaning::None => {}
-                Meaning::Session if is_named => sessions.add(name)?,
+                Meaning::Session if is_named => seen.add(name)?,
                 // Browsers store `=__Host-x` as a value without a name and send it like the cookie `__Host-x`.
                 Meaning::Session | Meaning::Other => return Err(denials::invalid_value("cookie")),
             }
@@ -79,16 +111,13 @@ impl CookieRules {
     }
 
     fn meaning(&self, name: &[u8]) -> Meaning {
-        // Nearly all names begin with another byte.
-        if matches!(name.first(), Some(b'_' | b'$' | b'%' | b'.' | b'[')) {
-            if PROTECTED.iter().any(|prefix| begins_with(name, prefix)) {
-                return Meaning::Session;
-            }
-            if PROTECTED.iter().any(|prefix| prefix.iter().copied().eq(as_decoded(name).take(prefix.len())))
-                || ATTRIBUTES.iter().any(|attribute| attribute.iter().copied().eq(as_decoded(name)))
-            {
-                return Meaning::Other;
-            }
+        if PROTECTED.iter().any(|prefix| begins_with(name, prefix)) {
+            return Meaning::Session;
+        }
+        if PROTECTED.iter().any(|prefix| prefix.iter().copied().eq(as_decoded(name).take(prefix.len())))
+            || ATTRIBUTES.iter().any(|attribute| attribute.iter().copied().eq(as_decoded(name)))
+        {
+            return Meaning::Other;
         }
         let is_session = self.sessions.iter().any(|pattern| match pattern {
             Pattern::Exact(session) => name.eq_ignore_ascii_case(session),
@@ -109,20 +138,23 @@ enum Meaning {
     Other,
 }
 
-/// Names of the sessions' cookies that a request has.
-#[derive(Default)]
-struct Sessions<'a> {
-    names: [&'a [u8]; MAX_SESSION_COOKIES],
-    count: usize,
+/// What there is of cookies so far.
+struct Seen<'a> {
+    /// How many more there may be.
+    left: usize,
+    /// Names of the sessions' cookies.
+    sessions: Vec<&'a [u8]>,
 }
 
-impl<'a> Sessions<'a> {
+impl<'a> Seen<'a> {
     fn add(&mut self, name: &'a [u8]) -> Result<(), Denial> {
-        if self.names.iter().take(self.count).any(|known| known.eq_ignore_ascii_case(name)) {
+        if self.sessions.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(denials::duplicate("cookie"));
         }
-        *self.names.get_mut(self.count).ok_or_else(denials::too_many_cookies)? = name;
-        self.count = self.count.saturating_add(1);
+        if self.sessions.len() >= MAX_SESSION_COOKIES {
+            return Err(denials::too_many_cookies());
+        }
+        self.sessions.push(name);
         Ok(())
     }
 }
