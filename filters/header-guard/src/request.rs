@@ -1,4 +1,5 @@
-//! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused.
+//! What a request may say: one pass over its fields, no allocation unless something is to be changed or refused, or a
+//! cookie is one of a session.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -154,7 +155,7 @@ pub struct Rules {
     /// How many entries of `x-forwarded-for` are known to be true.
     proxies: usize,
     /// The only fields that may pass, if that is how the operator wants it.
-    allowed: Option<NameTable<()>>,
+    allowed: Option<NameTable<Treatment>>,
 }
 
 impl Rules {
@@ -234,7 +235,8 @@ impl Rules {
             }
         }
         denial = denial.or_else(|| framing(request, &met));
-        if [&b"TRACE"[..], b"TRACK"].iter().any(|method| request.method().eq_ignore_ascii_case(method)) {
+        let method = request.method();
+        if [&b"TRACE"[..], b"TRACK"].iter().any(|refused| method.eq_ignore_ascii_case(refused)) {
             denial.get_or_insert_with(denials::method_not_allowed);
         }
         let refused = self.inspect_together(request.headers(), address, &met, edit);
@@ -303,9 +305,11 @@ impl Rules {
         met: &Met<'_>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
-        let client =
-            met.has(Special::ForwardedFor).then(|| forwarded_for::keep_last(headers, self.proxies, edit));
-        let client = client.flatten();
+        let client = if met.has(Special::ForwardedFor) {
+            forwarded_for::keep_last(headers, met.single(Special::ForwardedFor), self.proxies, edit)
+        } else {
+            None
+        };
         if met.has(Special::ExternalAddress) {
             // Envoy writes the same address to both, but for a peer on the loopback it writes its own to the other. Nearly all
             // requests have it: removing it would make Envoy choose the route again for each.
@@ -338,7 +342,14 @@ impl Rules {
         let connection =
             if met.has(Special::Connection) { self.inspect_connection(headers, edit) } else { None };
         connection.or_else(|| {
-            if met.has(Special::Cookie) { self.cookies.check(headers.all(b"cookie")).err() } else { None }
+            if !met.has(Special::Cookie) {
+                return None;
+            }
+            let checked = match met.single(Special::Cookie) {
+                Some(only) => self.cookies.check([only]),
+                None => self.cookies.check(headers.all(b"cookie")),
+            };
+            checked.err()
         })
     }
 
@@ -397,7 +408,7 @@ pub(crate) fn check_removable(list: &str, remove: &[Pattern], keep: &[Pattern]) 
 
 /// The operator's list, and what a request has none the less: what frames it, what the proxy writes, and what a WebSocket's
 /// handshake needs, which other rules look after.
-fn allow_list(patterns: Vec<Pattern>) -> NameTable<()> {
+fn allow_list(patterns: Vec<Pattern>) -> NameTable<Treatment> {
     let mut table = Builder::new();
     let proxys = REWRITTEN.iter().map(|(name, _)| name.as_bytes());
     let others: [&[u8]; 4] = [b"x-request-id", b"te", b"connection", b"upgrade"];
@@ -405,7 +416,7 @@ fn allow_list(patterns: Vec<Pattern>) -> NameTable<()> {
     let always =
         INDISPENSABLE.into_iter().chain(others).chain(proxys).map(|name| Pattern::Exact(name.to_vec()));
     for pattern in patterns.into_iter().chain(always).chain([handshake]) {
-        table.change(&pattern, |()| ());
+        table.change(&pattern, |_| ());
     }
     table.build()
 }

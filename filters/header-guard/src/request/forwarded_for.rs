@@ -1,5 +1,7 @@
 //! `X-Forwarded-For`: every proxy appends its peer on the right, so what is known is the right end of the list.
 
+use std::net::Ipv4Addr;
+
 use portcullis_core::client;
 use portcullis_core::headers::Headers;
 
@@ -10,16 +12,17 @@ const NAME: &[u8] = b"x-forwarded-for";
 /// Keeps as many entries as there are proxies whose word counts, Envoy among them, from the right and up to the first one
 /// that is no address; whatever stands left of them is the client's word. The last entry, which Envoy has written.
 ///
-/// Several fields are one list in their order (RFC 9110 section 5.3). Linear in the size of the last entries.
+/// Several fields are one list in their order (RFC 9110 section 5.3); `single` is the value of the only one. Linear in the
+/// size of the last entries.
 pub fn keep_last<'a>(
     headers: &'a Headers,
+    single: Option<&'a [u8]>,
     proxies: usize,
     edit: &mut dyn FnMut(Edit<'_>),
 ) -> Option<&'a [u8]> {
     // Nearly always Envoy's entry is the only one.
-    if let Ok(Some(only)) = headers.single(NAME)
-        && only.trim_ascii() == only
-        && client::parse_peer(only).is_some()
+    if let Some(only) = single
+        && is_address(only)
     {
         return Some(only);
     }
@@ -47,6 +50,13 @@ pub fn keep_last<'a>(
     Some(last)
 }
 
+/// Whether a value is one address and nothing else.
+fn is_address(value: &[u8]) -> bool {
+    // Nearly always of this kind, which takes a third of the time to read.
+    str::from_utf8(value).is_ok_and(|text| text.parse::<Ipv4Addr>().is_ok())
+        || value.trim_ascii() == value && client::parse_peer(value).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,9 +66,14 @@ mod tests {
         let mut headers: Headers = fields.iter().map(|value| ("x-forwarded-for", *value)).collect();
         let before = headers.clone();
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
-        let last = keep_last(&before, proxies, &mut |edit| edit.apply(&mut headers)).map(text);
+        let last = keep_last(&before, before.single(NAME).ok().flatten(), proxies, &mut |edit| {
+            edit.apply(&mut headers)
+        })
+        .map(text);
         if last.is_some() {
-            keep_last(&headers, proxies, &mut |edit| panic!("again: {edit:?}"));
+            keep_last(&headers, headers.single(NAME).ok().flatten(), proxies, &mut |edit| {
+                panic!("again: {edit:?}")
+            });
         }
         (headers.all(NAME).map(text).collect(), last)
     }
