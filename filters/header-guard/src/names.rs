@@ -191,6 +191,8 @@ impl<T> ExactNames<T> {
         table
     }
 
+    /// Within the pass over all fields, what is looked up here of the table is looked up once.
+    #[inline(always)]
     fn find(&self, name: &[u8]) -> Option<&T> {
         let key = Key::of(name);
         for place in probe(key, self.places.len(), self.shift) {
