@@ -5,8 +5,6 @@
 //! response -> profile -> cookies -> redirects -> caching -> CORS
 //! ```
 
-use std::net::IpAddr;
-
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::Mode;
 use portcullis_core::{ConfigError, Denial, Flow, Request, Response};
@@ -83,13 +81,13 @@ impl Checks {
         })
     }
 
-    /// Judges a request's head. `address` is asked for the peer's address only if that can make a difference; `edit` gets what
+    /// Judges a request's head. `source` is asked for the peer's address and port only if that can make a difference; `edit` gets what
     /// has to be changed before anybody believes it, `report` what would be refused if its mode were not `report`.
     pub fn judge(
         &self,
         request: &Request,
         peer: Peer,
-        address: &dyn Fn() -> Option<IpAddr>,
+        source: &dyn Fn() -> Option<Vec<u8>>,
         edit: &mut dyn FnMut(Edit<'_>),
         report: &mut dyn FnMut(Denial),
     ) -> Flow {
@@ -97,7 +95,7 @@ impl Checks {
         if let Err(denial) = self.limits.check(request) {
             return self.refusal(denial).into();
         }
-        let fields = self.rules(peer).inspect(request, address, edit);
+        let fields = self.rules(peer).inspect(request, source, edit);
         let target = || self.targets.check(request).err();
         if let Some(refused) = self.decide(self.mode, fields.or_else(target), report) {
             return refused;

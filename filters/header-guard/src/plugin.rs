@@ -65,9 +65,9 @@ impl Stream {
 impl Filter for Stream {
     fn on_request_headers(&mut self, request: &Request, ctx: &mut Ctx<'_>) -> Flow {
         let (policy, host) = (&self.plugin.policy, ctx.host());
-        let address = || client::parse_peer(&host.property(&["source", "address"]).ok()??);
+        let source = || host.property(&["source", "address"]).ok()?;
         self.peer = policy.peer(
-            address,
+            || client::parse_peer(&source()?),
             // The first one, which SPIFFE says is the only one.
             || peer_certificate(host, "uri_san_peer_certificate").ok()?,
         );
@@ -81,7 +81,7 @@ impl Filter for Stream {
             is_changed = true;
             apply(edit, ctx);
         };
-        let flow = checks.judge(request, self.peer, &address, &mut edit, &mut |denial| reports.push(denial));
+        let flow = checks.judge(request, self.peer, &source, &mut edit, &mut |denial| reports.push(denial));
         self.checks = Some(checks);
         if is_changed && matches!(flow, Flow::Continue) {
             self.plugin.meters.request_changed(host);

@@ -2,10 +2,9 @@
 //! cookie is one of a session.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use portcullis_core::headers::Headers;
-use portcullis_core::{ConfigError, Denial, Request, client};
+use portcullis_core::{ConfigError, Denial, Request};
 
 use crate::bytes::{self, NameForm, list};
 use crate::config::RequestConfig;
@@ -224,7 +223,7 @@ impl Rules {
     pub fn inspect(
         &self,
         request: &Request,
-        address: &dyn Fn() -> Option<IpAddr>,
+        source: &dyn Fn() -> Option<Vec<u8>>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
         let mut met = Met { suspicious: !request.headers().is_printable(), ..Met::default() };
@@ -239,7 +238,7 @@ impl Rules {
         if [&b"TRACE"[..], b"TRACK"].iter().any(|refused| method.eq_ignore_ascii_case(refused)) {
             denial.get_or_insert_with(denials::method_not_allowed);
         }
-        let refused = self.inspect_together(request.headers(), address, &met, edit);
+        let refused = self.inspect_together(request.headers(), source, &met, edit);
         denial.or(refused)
     }
 
@@ -301,7 +300,7 @@ impl Rules {
     fn inspect_together(
         &self,
         headers: &Headers,
-        address: &dyn Fn() -> Option<IpAddr>,
+        source: &dyn Fn() -> Option<Vec<u8>>,
         met: &Met<'_>,
         edit: &mut dyn FnMut(Edit<'_>),
     ) -> Option<Denial> {
@@ -313,10 +312,9 @@ impl Rules {
         if met.has(Special::ExternalAddress) {
             // Envoy writes the same address to both, but for a peer on the loopback it writes its own to the other. Nearly all
             // requests have it: removing it would make Envoy choose the route again for each.
-            let external = met.single(Special::ExternalAddress);
-            let is_the_peer =
-                || external.and_then(client::parse_peer).is_some_and(|ip| address() == Some(ip));
-            let is_true = external.is_some() && external == client || is_the_peer();
+            let is_peers =
+                |address: &[u8]| client == Some(address) || source().is_some_and(|it| is_of(&it, address));
+            let is_true = met.single(Special::ExternalAddress).is_some_and(is_peers);
             keep_if(is_true, "x-envoy-external-address", edit);
         }
         if met.has(Special::ForwardedProto) {
@@ -476,6 +474,13 @@ fn agree_on_scheme(forwarded: Option<&[u8]>, headers: &Headers, edit: &mut dyn F
     if !encrypted && forwarded != Some(b"http") {
         edit(Edit::Set(b"x-forwarded-proto", b"http"));
     }
+}
+
+/// Whether an address with a port, as Envoy's `source.address` has it, is of this address in the same spelling.
+fn is_of(source: &[u8], address: &[u8]) -> bool {
+    let bare = source.strip_prefix(b"[").and_then(|source| source.strip_prefix(address)?.strip_prefix(b"]"));
+    let port = bare.or_else(|| source.strip_prefix(address)).and_then(|rest| rest.strip_prefix(b":"));
+    port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
 }
 
 /// Removes a field that is not single and valid; the request goes on without it.

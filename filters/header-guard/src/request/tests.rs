@@ -15,9 +15,9 @@ pub(super) fn trusted(keep: &[&str]) -> Rules {
     Rules::new(&RequestConfig::default(), Some(&Trusted { keep, hops: None })).unwrap()
 }
 
-/// The address that the requests come from.
-pub(super) fn peer() -> Option<IpAddr> {
-    "192.0.2.7".parse().ok()
+/// What the requests come from.
+pub(super) fn peer() -> Option<Vec<u8>> {
+    Some(b"192.0.2.7:4711".to_vec())
 }
 
 /// The reason to refuse the request (empty for none), and its fields after the edits.
@@ -607,6 +607,26 @@ fn with_an_allow_list_nothing_else_gets_in() {
     ];
     let (_, after) = inspect(&rules, handshake.into_iter().collect(), true);
     assert_eq!(after, handshake.into_iter().collect());
+}
+
+#[test]
+fn a_source_is_of_one_address() {
+    for (source, address, expected) in [
+        ("127.0.0.1:80", "127.0.0.1", true),
+        ("[::1]:80", "::1", true),
+        ("127.0.0.11:80", "127.0.0.1", false),
+        ("127.0.0.1:80", "", false),
+        ("127.0.0.1", "127.0.0.1", false),
+        ("127.0.0.1:", "127.0.0.1", false),
+        ("127.0.0.1:80", "127.0.0.1:80", false),
+        ("[::1]:80", "[", false),
+        ("[::1]:80", "[:", false),
+        ("[::1]:80", "", false),
+        ("[::1]:80", "::", false),
+        ("/tmp/socket", "/tmp/socket", false),
+    ] {
+        assert_eq!(is_of(source.as_bytes(), address.as_bytes()), expected, "{source} {address}");
+    }
 }
 
 proptest! {
