@@ -7,14 +7,13 @@ use crate::headers::Headers;
 pub struct Response {
     headers: Headers,
     end_of_stream: bool,
-    status: Option<u16>,
 }
 
 impl Response {
     /// From a header snapshot; `end_of_stream` when no body follows.
     #[must_use]
-    pub fn new(headers: Headers, end_of_stream: bool) -> Self {
-        Self { status: status(&headers), headers, end_of_stream }
+    pub const fn new(headers: Headers, end_of_stream: bool) -> Self {
+        Self { headers, end_of_stream }
     }
 
     /// The header fields, `:status` included.
@@ -36,8 +35,13 @@ impl Response {
 
     /// `:status` as a number; none if it is not three digits.
     #[must_use]
-    pub const fn status(&self) -> Option<u16> {
-        self.status
+    pub fn status(&self) -> Option<u16> {
+        let digits: &[u8; 3] = self.headers.first(b":status")?.try_into().ok()?;
+        let add = |number: u16, digit: &u8| {
+            let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+            number.checked_mul(10)?.checked_add(u16::from(value))
+        };
+        digits.iter().try_fold(0, add)
     }
 
     /// Whether this is an interim response (RFC 9110 section 15.2), after which the final one comes.
@@ -45,15 +49,6 @@ impl Response {
     pub fn is_interim(&self) -> bool {
         self.status().is_some_and(|status| (100..200).contains(&status))
     }
-}
-
-fn status(headers: &Headers) -> Option<u16> {
-    let digits: &[u8; 3] = headers.first(b":status")?.try_into().ok()?;
-    let add = |number: u16, digit: &u8| {
-        let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
-        number.checked_mul(10)?.checked_add(u16::from(value))
-    };
-    digits.iter().try_fold(0, add)
 }
 
 #[cfg(test)]
