@@ -97,7 +97,7 @@ impl Key {
     /// Whether the client's address is part of it.
     #[must_use]
     pub fn needs_address(&self) -> bool {
-        self.parts.contains(&KeyPart::ClientAddress)
+        self.parts.iter().any(|part| matches!(part, KeyPart::ClientAddress))
     }
 
     /// Whether the verified identity is part of it.

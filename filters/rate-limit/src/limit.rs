@@ -144,12 +144,6 @@ impl Limit {
         self.quota
     }
 
-    /// What a request costs.
-    #[must_use]
-    pub const fn cost(&self) -> &CostRule {
-        &self.cost
-    }
-
     /// The tokens that a request takes: at least one, and at most all that there are.
     #[must_use]
     pub fn tokens(&self, facts: &Facts<'_>) -> u32 {
@@ -167,6 +161,11 @@ impl Limit {
     #[must_use]
     pub fn reads_requests(&self) -> bool {
         self.failures.is_some() || self.cost.reads_requests() || self.keys().any(Key::reads_requests)
+    }
+
+    /// The properties that its keys and its cost ask for.
+    pub fn properties(&self) -> impl Iterator<Item = &[String]> {
+        self.keys().flat_map(Key::properties).chain(self.cost.property())
     }
 
     /// Whether the body is part of a key.

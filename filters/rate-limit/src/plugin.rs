@@ -16,7 +16,7 @@ use crate::body::Body;
 use crate::hash::Seed;
 use crate::key::{Facts, Key};
 use crate::limit::Limit;
-use crate::policy::{self, Admission, Asked, Policy, Selected, Step};
+use crate::policy::{Admission, Asked, Policy, Selected, Step};
 use crate::service::{Answer, Question, Slot};
 use crate::table::{PREFIX, Store, TRIES, Unavailable};
 
@@ -159,7 +159,7 @@ impl RateLimit {
             let peer = peer.as_deref().and_then(client::parse_peer);
             address = client::client_address(peer, request.headers(), policy.client_address());
         }
-        let mut properties = policy::properties(selected);
+        let mut properties = policy.properties(selected);
         for property in &mut properties {
             let path: Vec<&str> = property.path.iter().map(String::as_str).collect();
             let Ok(value) = host.property(&path) else {

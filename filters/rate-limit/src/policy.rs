@@ -31,6 +31,8 @@ pub struct Policy {
     exemptions: Exemptions,
     service: Option<Service>,
     limits: Vec<Rc<Limit>>,
+    /// Whether any limit asks for a property.
+    has_properties: bool,
     /// None when every limit is for every request, whose path then does not matter.
     routes: Option<RouteTable<Rc<Limit>>>,
 }
@@ -142,6 +144,7 @@ impl Policy {
             client_address: config.client_address,
             max_body,
             exemptions: Exemptions::new(config.exempt).map_err(|error| error.under("exempt"))?,
+            has_properties: limits.iter().any(|limit| limit.properties().next().is_some()),
             limits,
             routes: is_selective.then_some(routes),
         })
@@ -228,6 +231,21 @@ impl Policy {
         }
         selected.retain(is_on);
         Ok(selected)
+    }
+
+    /// The properties that keys and costs of these limits ask for, each once.
+    #[must_use]
+    pub fn properties(&self, selected: &[Selected<'_>]) -> Vec<Property> {
+        let mut properties: Vec<Property> = Vec::new();
+        if !self.has_properties {
+            return properties;
+        }
+        for path in selected.iter().flat_map(|selected| selected.limit.properties()) {
+            if !properties.iter().any(|known| known.path == path) {
+                properties.push(Property { path: path.to_vec(), value: None });
+            }
+        }
+        properties
     }
 
     /// Counts a request in each of `selected`, or in none, and adds what it then holds to `admission`.
@@ -518,21 +536,6 @@ impl<S: Store> Look<'_, S> {
         let tried = limit.tried(self.seed, self.facts, variables);
         Ok(Found::Room(Pending { limit, is_leased: false, meter, bucket, cost, tried, reading }))
     }
-}
-
-/// The properties that keys and costs of these limits ask for, each once.
-#[must_use]
-pub fn properties(selected: &[Selected<'_>]) -> Vec<Property> {
-    let mut properties: Vec<Property> = Vec::new();
-    let paths = selected.iter().flat_map(|selected| {
-        selected.limit.keys().flat_map(|key| key.properties()).chain(selected.limit.cost().property())
-    });
-    for path in paths {
-        if !properties.iter().any(|known| known.path == path) {
-            properties.push(Property { path: path.to_vec(), value: None });
-        }
-    }
-    properties
 }
 
 fn check_service(is_there: bool, limits: &[Rc<Limit>]) -> Result<(), ConfigError> {

@@ -193,8 +193,8 @@ impl Host for Proxy {
         let path = match path {
             [single] => single.as_bytes(),
             parts => {
-                joined = parts.join("\0");
-                joined.as_bytes()
+                joined = joined_by_nul(parts);
+                &joined
             }
         };
         let (mut value, mut len) = (ptr::null_mut(), 0);
@@ -404,6 +404,18 @@ impl StreamHost for Proxy {
     fn enter(&self, plugin: usize) {
         self.plugin.set(plugin);
     }
+}
+
+/// A path of a property. As `join` of the standard library, in half of its instructions.
+fn joined_by_nul(parts: &[&str]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(64);
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            path.push(0);
+        }
+        path.extend_from_slice(part.as_bytes());
+    }
+    path
 }
 
 const fn map_of(direction: Direction) -> u32 {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -98,6 +100,16 @@ fn the_peer_comes_with_its_port() {
         (&b"127.0.0.1:39806"[..], Some("127.0.0.1")),
         (b"[::1]:80", Some("::1")),
         (b"[::ffff:192.0.2.1]:80", Some("192.0.2.1")),
+        (b"255.255.255.255:65535", Some("255.255.255.255")),
+        (b"0.0.0.0:0", Some("0.0.0.0")),
+        (b"256.0.0.1:80", None),
+        (b"1.2.3:80", None),
+        (b"1.2.3.4.5:80", None),
+        (b"01.2.3.4:80", None),
+        (b"1.2.3.4:65536", None),
+        (b"1.2.3.4:", None),
+        (b"1.2.3.4:8x", None),
+        (b"1:2.3.4:80", None),
         (b"/run/envoy.sock", None),
         (b"", None),
     ] {
@@ -105,6 +117,22 @@ fn the_peer_comes_with_its_port() {
     }
     let config = ClientAddressConfig::default();
     assert_eq!(client_address(None, &Headers::default(), &config), None);
+}
+
+proptest! {
+    #[test]
+    fn the_fast_way_to_read_a_peer_reads_what_the_other_reads(
+        address: u32, port: u16, other in "[0-9.:]{0,24}", octets in proptest::collection::vec(0_u16..400, 3..6),
+    ) {
+        let address = Ipv4Addr::from_bits(address);
+        prop_assert_eq!(ipv4_with_port(format!("{address}:{port}").as_bytes()), Some(address));
+        let octets: Vec<String> = octets.iter().map(ToString::to_string).collect();
+        for text in [other, format!("{}:{port}", octets.join("."))] {
+            let slow = parse_entry(text.as_bytes());
+            let fast = ipv4_with_port(text.as_bytes()).map(IpAddr::from);
+            prop_assert!(fast.is_none() || fast == slow, "{}", text);
+        }
+    }
 }
 
 // covers: ENV-HDR-13
