@@ -12,9 +12,9 @@ use crate::meter::{Ending, Level};
 
 /// Counts failures of one key and locks it out.
 ///
-/// The instant of a [`Level`] is that at which the last failure is forgotten. The detail holds, from the lowest bit: 40
-/// bits of failures (a number, or with `distinct` a set), 8 bits of attempts under way, and 16 bits of the minute in which
-/// the last of them began.
+/// The instant of a [`Level`] is that at which the last failure is forgotten. The detail holds, from the lowest bit: the
+/// failures (a number of 24 bits, or with `distinct` a set of 40), the attempts under way in what is left of 48 bits, and 16
+/// bits of the minute in which the last of them began.
 #[derive(Debug)]
 pub struct Lockout {
     /// Failures without consequence.
@@ -37,9 +37,10 @@ struct State {
     minute: u64,
 }
 
-const FAILURE_BITS: u32 = 40;
-const FAILURE_MASK: u64 = (1 << FAILURE_BITS) - 1;
-const UNDER_WAY_MASK: u64 = 0xff;
+/// Bits of a set of failures, and of a number.
+const SET_BITS: u32 = 40;
+const NUMBER_BITS: u32 = 24;
+const MINUTE_PLACE: u32 = 48;
 const MINUTE_MASK: u64 = 0xffff;
 
 /// The most failures without consequence with `distinct`: a set of 40 bits tells about this many apart.
@@ -72,7 +73,7 @@ impl Lockout {
     /// # Errors
     /// How long the key is locked out; a second when as many attempts as may be are under way.
     pub fn take(&self, level: Level, now: u64) -> Result<Level, Duration> {
-        let state = State::read(level, now);
+        let state = self.read(level, now);
         let (failures, allowed) = (self.count(state.failures), u64::from(self.allowed.get()));
         if failures >= allowed {
             let last = level.until.saturating_sub(self.forget);
@@ -81,7 +82,7 @@ impl Lockout {
                 return Err(Duration::from_nanos(open.saturating_sub(now)));
             }
         }
-        let room = allowed.saturating_sub(failures).clamp(1, UNDER_WAY_MASK);
+        let room = allowed.saturating_sub(failures).max(1).min(low(MINUTE_PLACE.saturating_sub(self.bits())));
         if state.under_way >= room {
             return Err(RETRY);
         }
@@ -91,13 +92,13 @@ impl Lockout {
             failures: state.failures,
         };
         let until = if failures == 0 { now.saturating_add(self.forget) } else { level.until };
-        Ok(state.write(until))
+        Ok(self.write(state, until))
     }
 
     /// What an attempt leaves behind; none if nothing is known of it any more and it has nothing to say.
     #[must_use]
     pub fn settle(&self, level: Level, ending: Ending, now: u64) -> Option<Level> {
-        let mut state = State::read(level, now);
+        let mut state = self.read(level, now);
         let is_known = state.under_way > 0 || state.failures > 0;
         state.under_way = state.under_way.saturating_sub(1);
         let mut until = level.until;
@@ -111,7 +112,7 @@ impl Lockout {
             }
         }
         let is_empty = state.failures == 0 && state.under_way == 0;
-        Some(if is_empty { Level::default() } else { state.write(until) })
+        Some(if is_empty { Level::default() } else { self.write(state, until) })
     }
 
     /// Where a key without an entry starts after `level` was pushed out: with one attempt before it is locked out. To lock
@@ -119,7 +120,7 @@ impl Lockout {
     #[must_use]
     pub fn floor(&self, level: Level) -> Level {
         let allowed = u64::from(self.allowed.get());
-        let failures = self.count(level.detail & FAILURE_MASK).min(allowed.saturating_sub(1));
+        let failures = self.count(level.detail & low(self.bits())).min(allowed.saturating_sub(1));
         Level { until: level.until, detail: self.of_count(failures) }
     }
 
@@ -139,6 +140,29 @@ impl Lockout {
         self.lock.saturating_mul(factor).min(self.max_lock)
     }
 
+    /// How many bits the failures take.
+    const fn bits(&self) -> u32 {
+        if self.distinct { SET_BITS } else { NUMBER_BITS }
+    }
+
+    fn read(&self, level: Level, now: u64) -> State {
+        let detail = level.as_of(now).detail;
+        let then = (detail >> MINUTE_PLACE) & MINUTE_MASK;
+        // Minutes are counted around: an attempt that is 45 days old would count again, if it were not for its end.
+        let age = minute(now).wrapping_sub(then) & MINUTE_MASK;
+        let under_way = (detail & low(MINUTE_PLACE)).checked_shr(self.bits()).unwrap_or(0);
+        State {
+            failures: detail & low(self.bits()),
+            under_way: if age > GIVEN_UP_AFTER { 0 } else { under_way },
+            minute: then,
+        }
+    }
+
+    fn write(&self, state: State, until: u64) -> Level {
+        let under_way = state.under_way.checked_shl(self.bits()).unwrap_or(0);
+        Level { until, detail: state.failures | under_way | (state.minute << MINUTE_PLACE) }
+    }
+
     /// How many failures the bits stand for.
     fn count(&self, failures: u64) -> u64 {
         if self.distinct { failures.count_ones().into() } else { failures }
@@ -147,35 +171,26 @@ impl Lockout {
     /// The bits for so many failures; as a set the lowest ones, so that the larger of two such sets holds the other.
     fn of_count(&self, failures: u64) -> u64 {
         if !self.distinct {
-            return failures.min(FAILURE_MASK);
+            return failures.min(low(NUMBER_BITS));
         }
-        let bits = u32::try_from(failures).unwrap_or(FAILURE_BITS).min(FAILURE_BITS);
-        1_u64.checked_shl(bits).unwrap_or(0).saturating_sub(1)
+        low(u32::try_from(failures).unwrap_or(SET_BITS).min(SET_BITS))
     }
 
     fn with_failure(&self, failures: u64, tried: u64) -> u64 {
         if self.distinct {
-            let bit = tried.checked_rem(FAILURE_BITS.into()).unwrap_or(0);
+            let bit = tried.checked_rem(SET_BITS.into()).unwrap_or(0);
             let bit = u32::try_from(bit).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0);
             return failures | bit;
         }
-        failures.saturating_add(1).min(FAILURE_MASK)
+        failures.saturating_add(1).min(low(NUMBER_BITS))
     }
 }
 
-impl State {
-    fn read(level: Level, now: u64) -> Self {
-        let detail = level.as_of(now).detail;
-        let minute_then = (detail >> FAILURE_BITS >> 8) & MINUTE_MASK;
-        // Minutes are counted around: an attempt that is 45 days old would count again, if it were not for its end.
-        let age = minute(now).wrapping_sub(minute_then) & MINUTE_MASK;
-        let under_way = if age > GIVEN_UP_AFTER { 0 } else { (detail >> FAILURE_BITS) & UNDER_WAY_MASK };
-        Self { failures: detail & FAILURE_MASK, under_way, minute: minute_then }
-    }
-
-    const fn write(self, until: u64) -> Level {
-        let detail = self.failures | (self.under_way << FAILURE_BITS) | (self.minute << FAILURE_BITS << 8);
-        Level { until, detail }
+/// The lowest bits of a number, so many.
+const fn low(bits: u32) -> u64 {
+    match 1_u64.checked_shl(bits) {
+        Some(next) => next.saturating_sub(1),
+        None => u64::MAX,
     }
 }
 
@@ -229,7 +244,7 @@ mod tests {
         let mut level = Level::default();
         attempt(&lockout, &mut level, NOW, Ending::Failed(1)).unwrap();
         attempt(&lockout, &mut level, NOW, Ending::Over).unwrap();
-        assert_eq!(lockout.count(State::read(level, NOW).failures), 1);
+        assert_eq!(lockout.count(lockout.read(level, NOW).failures), 1);
         attempt(&lockout, &mut level, NOW, Ending::Succeeded).unwrap();
         assert_eq!(level, Level::default(), "nothing is left to keep");
     }
@@ -263,6 +278,23 @@ mod tests {
         let open = NOW + 30 * SECOND;
         let probe = lockout.take(level, open).unwrap();
         assert_eq!(lockout.take(probe, open), Err(RETRY));
+    }
+
+    #[test]
+    fn many_attempts_at_the_same_time_are_fine_where_many_failures_are() {
+        let lockout = lockout(1000, false);
+        let mut level = Level::default();
+        for under_way in 0..1000 {
+            level = lockout.take(level, NOW).unwrap();
+            assert_eq!(lockout.read(level, NOW).under_way, under_way + 1);
+        }
+        assert_eq!(lockout.take(level, NOW), Err(RETRY));
+        for left in (0..1000).rev() {
+            level = lockout.settle(level, Ending::Failed(0), NOW).unwrap();
+            assert_eq!(lockout.read(level, NOW).under_way, left);
+        }
+        assert_eq!(lockout.count(lockout.read(level, NOW).failures), 1000);
+        assert!(lockout.take(level, NOW).is_err());
     }
 
     #[test]
