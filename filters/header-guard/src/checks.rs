@@ -81,8 +81,9 @@ impl Checks {
         })
     }
 
-    /// Judges a request's head. `source` is asked for the peer's address and port only if that can make a difference; `edit` gets what
-    /// has to be changed before anybody believes it, `report` what would be refused if its mode were not `report`.
+    /// Judges a request's head. `source` is asked for the peer's address and port only if that can make a difference;
+    /// `edit` gets what has to be changed before anybody believes it, `report` what would be refused if its mode were not
+    /// `report`.
     pub fn judge(
         &self,
         request: &Request,

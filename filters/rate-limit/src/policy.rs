@@ -270,15 +270,17 @@ impl Policy {
         admission: &mut Admission,
     ) -> Result<Step, Denial> {
         let look = Look { policy: self, seed, facts, store, asked };
+        let mut decision = self.attempt(selected, &look, admission);
         for _ in 1..TRIES {
-            match self.attempt(selected, &look, admission) {
-                Err((Objection::UsedUp, _)) => {}
-                Ok(step) => return Ok(step),
-                Err((objection, limit)) => return Err(self.refuse(limit, objection, store, admission)),
+            if !matches!(decision, Err((Objection::UsedUp, _))) {
+                break;
             }
+            decision = self.attempt(selected, &look, admission);
         }
-        self.attempt(selected, &look, admission)
-            .map_err(|(objection, limit)| self.refuse(limit, objection, store, admission))
+        decision.map_err(|(objection, limit)| {
+            admission.give_back(store);
+            self.answers.denial(limit, objection)
+        })
     }
 
     /// One look at all buckets, and one take from each. After [`Objection::UsedUp`] the request holds what it held before.
@@ -340,18 +342,6 @@ impl Policy {
         }
         admission.reports.append(&mut reports);
         Ok(Step::Admit)
-    }
-
-    /// The request does not go on.
-    fn refuse<S: Store>(
-        &self,
-        limit: &Limit,
-        objection: Objection,
-        store: &S,
-        admission: &mut Admission,
-    ) -> Denial {
-        admission.give_back(store);
-        self.answers.denial(limit, objection)
     }
 
     fn take<S: Store>(
