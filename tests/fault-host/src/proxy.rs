@@ -114,6 +114,8 @@ pub struct Proxy {
     pub printed: Vec<u8>,
     /// What `random_get` gives: a fixed sequence.
     pub random: Random,
+    /// Branches of an instrumented module by their number: how often each was taken, and how often not.
+    pub branches: BTreeMap<u32, (u64, u64)>,
     /// How often the proxy asked the module for memory.
     pub allocations: u64,
     /// What the module did that it must not.

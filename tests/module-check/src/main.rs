@@ -12,22 +12,23 @@ mod report;
 mod site;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use budget::Budget;
 use module::Module;
+use portcullis_module_check::Result;
+use portcullis_module_check::branches::{Hints, Profile};
 
-/// Any error of this tool is a sentence for whoever runs it.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+/// Below this share of a profile's functions a module has too few hints, in percent.
+const FRESH: usize = 90;
 
-const USAGE: &str = "usage: portcullis-module-check strip NAMED=PLAIN...
-       portcullis-module-check check [--list | --update] FOLDER NAMED=PLAIN...
+const USAGE: &str = "usage: portcullis-module-check strip PROFILES NAMED=PLAIN...
+       portcullis-module-check check [--list | --update] FOLDER PROFILES NAMED=PLAIN...
 
-strip   writes each module NAMED without its names to PLAIN
-check   judges modules: the names come from NAMED, and PLAIN has to be NAMED without them.
+strip   writes each module NAMED without its names to PLAIN, with hints from the folder PROFILES
+check   judges modules: the names come from NAMED, and PLAIN has to be what `strip` makes of it.
         FOLDER holds budget.toml, imports.txt and exports.txt.
         --list prints each panic site; --update writes the numbers of this build into budget.toml";
 
@@ -35,10 +36,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["strip", pairs @ ..] => strip(pairs).map(|()| true),
-        ["check", "--list", folder, pairs @ ..] => check(Path::new(folder), pairs, Mode::List),
-        ["check", "--update", folder, pairs @ ..] => check(Path::new(folder), pairs, Mode::Update),
-        ["check", folder, pairs @ ..] => check(Path::new(folder), pairs, Mode::Compare),
+        ["strip", profiles, pairs @ ..] => strip(Path::new(profiles), pairs).map(|()| true),
+        ["check", "--list", folder, profiles, pairs @ ..] => check(folder, profiles, pairs, Mode::List),
+        ["check", "--update", folder, profiles, pairs @ ..] => check(folder, profiles, pairs, Mode::Update),
+        ["check", folder, profiles, pairs @ ..] => check(folder, profiles, pairs, Mode::Compare),
         _ => Err(USAGE.into()),
     };
     match done {
@@ -58,21 +59,37 @@ enum Mode {
     Update,
 }
 
-fn strip(pairs: &[&str]) -> Result<()> {
+fn strip(profiles: &Path, pairs: &[&str]) -> Result<()> {
     for pair in pairs {
         let (named, plain) = pair.split_once('=').ok_or(USAGE)?;
-        fs::write(plain, plain_form(named)?).map_err(|error| format!("{plain}: {error}"))?;
+        let (bytes, _) = plain_form(profiles, named, plain)?;
+        fs::write(plain, bytes).map_err(|error| format!("{plain}: {error}"))?;
     }
     Ok(())
 }
 
-/// What `strip` makes of a module.
-fn plain_form(named: &str) -> Result<Vec<u8>> {
-    module::without_custom_sections(&read(named)?).map_err(|error| format!("{named}: {error}").into())
+/// What `strip` makes of a module, and its hints; none for a module that has no profile.
+fn plain_form(profiles: &Path, named: &str, plain: &str) -> Result<(Vec<u8>, Option<Hints>)> {
+    let wasm = read(named)?;
+    let stripped = module::without_custom_sections(&wasm).map_err(|error| format!("{named}: {error}"))?;
+    let path = profiles.join(name_of(plain)).with_extension("txt");
+    if !path.exists() {
+        return Ok((stripped, None));
+    }
+    let profile =
+        Profile::parse(&read_text(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+    let hints = profile.hints(&wasm).map_err(|error| format!("{named}: {error}"))?;
+    Ok((hints.put_into(&stripped)?, Some(hints)))
+}
+
+/// `rate-limit` of `dist/rate-limit.wasm`.
+fn name_of(plain: &str) -> String {
+    Path::new(plain).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Whether everything is as it has to be; what is not goes to the standard error.
-fn check(folder: &Path, pairs: &[&str], mode: Mode) -> Result<bool> {
+fn check(folder: &str, profiles: &str, pairs: &[&str], mode: Mode) -> Result<bool> {
+    let folder = Path::new(folder);
     let budget_path = folder.join("budget.toml");
     let text = read_text(&budget_path)?;
     let budget = Budget::parse(&text).map_err(|error| format!("{}: {error}", budget_path.display()))?;
@@ -83,11 +100,22 @@ fn check(folder: &Path, pairs: &[&str], mode: Mode) -> Result<bool> {
     let mut problems = Vec::new();
     for pair in pairs {
         let (named, plain) = pair.split_once('=').ok_or(USAGE)?;
-        if plain_form(named)? != read(plain)? {
-            return Err(format!("{plain} is not {named} without its names: run `make build`").into());
+        let (expected, hints) = plain_form(Path::new(profiles), named, plain)?;
+        if expected != read(plain)? {
+            return Err(format!(
+                "{plain} is not {named} without its names, with its hints: run `make build`"
+            )
+            .into());
+        }
+        let name = name_of(plain);
+        if let Some(Hints { functions, found, .. }) = hints
+            && found.saturating_mul(100) < functions.saturating_mul(FRESH)
+        {
+            problems.push(format!(
+                "{name}: {found} of {functions} functions are as they were profiled: run `make profile`"
+            ));
         }
         let module = Module::read(&read(named)?).map_err(|error| format!("{named}: {error}"))?;
-        let name = Path::new(plain).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (imports, exports) = (interface::names(&imports, &name), interface::names(&exports, &name));
         problems.extend(
             interface::problems(&module, &imports, &exports).iter().map(|line| format!("{name}: {line}")),

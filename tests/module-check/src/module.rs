@@ -7,6 +7,8 @@ use wasmparser::{
     Payload, TypeRef,
 };
 
+use portcullis_module_check::demangled;
+
 use crate::Result;
 
 /// A module with the names of its functions.
@@ -223,11 +225,6 @@ fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<Option<u32>> {
         Operator::I32Const { value } => Some(value.cast_unsigned()),
         _ => None,
     })
-}
-
-/// A name as in the source, without the hash that changes with the compiler and the machine.
-fn demangled(symbol: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(symbol))
 }
 
 #[cfg(test)]
