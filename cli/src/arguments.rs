@@ -11,6 +11,7 @@ usage: portcullis COMMAND
 
 commands:
   headers URL|FILE   grade the header fields of a response
+  lint FILE          find what an OpenAPI document leaves unbounded
 
 `portcullis COMMAND --help` tells more.
 ";
@@ -33,6 +34,17 @@ options:
 exit status: 0, 1 as --min-grade says, 2 for wrong usage or when there is no response to grade
 ";
 
+/// What `portcullis lint --help` prints.
+pub const LINT_HELP: &str = "\
+usage: portcullis lint FILE
+
+Finds strings, lists and numbers of requests that an OpenAPI document lets be of any size: one line each.
+
+  FILE   the document (OpenAPI 3.0 or 3.1) as JSON; `-` is standard input
+
+exit status: 0 if there is none, 1 if there is one, 2 for wrong usage or when FILE is no such document
+";
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
@@ -40,6 +52,8 @@ pub enum Command {
     Help(&'static str),
     /// Grade a response.
     Headers(Headers),
+    /// Check a document.
+    Lint(PathBuf),
 }
 
 /// The arguments of `portcullis headers`.
@@ -77,8 +91,9 @@ pub fn parse(arguments: &[OsString]) -> Result<Command, String> {
     let (command, rest) = arguments.split_first().ok_or("expected a command")?;
     match command.to_str() {
         Some("headers") => headers(rest),
+        Some("lint") => lint(rest),
         Some("-h" | "--help" | "help") => Ok(Command::Help(HELP)),
-        _ => Err(format!("expected the command `headers`, found `{}`", command.display())),
+        _ => Err(format!("expected the command `headers` or `lint`, found `{}`", command.display())),
     }
 }
 
@@ -110,6 +125,18 @@ fn headers(arguments: &[OsString]) -> Result<Command, String> {
         return Err("`--plaintext` is for files: the scheme of a URL says it".to_owned());
     }
     Ok(Command::Headers(Headers { source, json, min_grade, plaintext }))
+}
+
+fn lint(arguments: &[OsString]) -> Result<Command, String> {
+    match arguments {
+        [help] if help == "-h" || help == "--help" => Ok(Command::Help(LINT_HELP)),
+        [file] | [_, file]
+            if arguments.len() == 1 || arguments.first().is_some_and(|first| first == "--") =>
+        {
+            Ok(Command::Lint(file.into()))
+        }
+        _ => Err("expected one file".to_owned()),
+    }
 }
 
 fn source(operand: &OsStr) -> Result<Source, String> {
@@ -173,7 +200,7 @@ mod tests {
     fn wrong_command_lines() {
         for (line, expected) in [
             ("", "expected a command"),
-            ("header x", "expected the command `headers`, found `header`"),
+            ("header x", "expected the command `headers` or `lint`, found `header`"),
             ("headers", "expected a URL or a file"),
             ("headers --jsn x", "unknown option `--jsn`"),
             ("headers a b", "expected one URL or file, found `b` too"),

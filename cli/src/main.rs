@@ -2,12 +2,14 @@
 //!
 //! `portcullis headers URL|FILE` grades the header fields of a response against the profile that `header-guard` sets.
 //! It sees one response as one client gets it; it neither follows redirects nor looks at bodies.
+//! `portcullis lint FILE` finds what an OpenAPI document for `schema-guard` leaves unbounded.
 
 mod arguments;
 mod content_security_policy;
 mod cookies;
 mod fetch;
 mod grade;
+mod lint;
 mod profile;
 mod report;
 mod response_head;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 
 use arguments::{Command, Headers, Source};
 
-/// The grade is lower than the operator asked for.
+/// The grade is lower than the operator asked for, or a document misses bounds.
 const TOO_LOW: u8 = 1;
 /// Wrong usage, or an input that is no response.
 const NO_ANSWER: u8 = 2;
@@ -30,6 +32,13 @@ fn main() -> ExitCode {
         Ok(Command::Headers(headers)) => match judge(&headers) {
             Ok(answer) => answer,
             Err(problem) => return fail(&problem),
+        },
+        Ok(Command::Lint(path)) => match lint::lint(&path) {
+            Ok(lines) => {
+                let status = if lines.is_empty() { 0 } else { TOO_LOW };
+                (lines, status)
+            }
+            Err(problem) => return fail(&format!("{}: {problem}", path.display())),
         },
         Err(problem) => return fail(&format!("{problem}\nsee `portcullis --help`")),
     };

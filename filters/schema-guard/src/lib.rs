@@ -8,6 +8,7 @@
 //! {"document": {"openapi": "3.1.0", "paths": {"/health": {"get": {}}}}, "max_body": "64KiB"}
 //! ```
 
+pub mod bounds;
 pub mod config;
 // They read and unpack files, which takes a process that WASI has not.
 #[cfg(not(target_os = "wasi"))]

@@ -35,7 +35,7 @@ const ROOT: &[&str] = &[
 const PATH_ITEM: &[&str] = &["$ref", "summary", "description", "servers", "parameters"];
 
 /// Methods that a path item may have (OpenAPI 3.1.1 section 4.8.9).
-const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+pub const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// A whole API.
 #[derive(Debug)]
