@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::concurrency::Concurrency;
-use crate::lockout::Lockout;
 use crate::rate::Rate;
+#[cfg(not(target_os = "wasi"))]
+use crate::{concurrency::Concurrency, lockout::Lockout};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_800_000_000 * SECOND;
