@@ -130,11 +130,8 @@ fn headers(arguments: &[OsString]) -> Result<Command, String> {
 fn lint(arguments: &[OsString]) -> Result<Command, String> {
     match arguments {
         [help] if help == "-h" || help == "--help" => Ok(Command::Help(LINT_HELP)),
-        [file] | [_, file]
-            if arguments.len() == 1 || arguments.first().is_some_and(|first| first == "--") =>
-        {
-            Ok(Command::Lint(file.into()))
-        }
+        [file] => Ok(Command::Lint(file.into())),
+        [end_of_options, file] if end_of_options == "--" => Ok(Command::Lint(file.into())),
         _ => Err("expected one file".to_owned()),
     }
 }

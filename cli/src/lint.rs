@@ -1,12 +1,12 @@
 //! `portcullis lint FILE`: what an OpenAPI document lets requests be too large in.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use portcullis_schema_guard::bounds::{self, MissingBound};
 use serde_json::Value;
+
+use crate::input;
 
 /// More than the largest public documents have.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -16,13 +16,7 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// A file that can't be read, and one that is no OpenAPI document as JSON text.
 pub fn lint(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| error.to_string())?;
+    let text = String::from_utf8(input::read(path, MAX_BYTES)?).map_err(|error| error.to_string())?;
     let missing = bounds::missing(Value::String(text)).map_err(|error| error.to_string())?;
     Ok(lines(&missing))
 }

@@ -9,6 +9,7 @@ mod content_security_policy;
 mod cookies;
 mod fetch;
 mod grade;
+mod input;
 mod lint;
 mod profile;
 mod report;

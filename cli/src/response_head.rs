@@ -1,12 +1,12 @@
 //! Reads a response head as `curl -si` prints it.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use portcullis_core::Response;
 use portcullis_core::headers::Headers;
 use portcullis_header_guard::bytes;
+
+use crate::input;
 
 /// A head above this is none that a server would send; what follows the head is not read beyond it.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -18,14 +18,7 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 /// # Errors
 /// What the operating system says, or what [`parse`] does.
 pub fn read(path: &Path) -> Result<Response, String> {
-    let mut text = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_BYTES).read_to_end(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text))
-    };
-    read.map_err(|error| error.to_string())?;
-    parse(&text)
+    parse(&input::read(path, MAX_BYTES)?)
 }
 
 /// Reads the first final response head of a text: a status line, fields, and an empty line or the end. Interim ones

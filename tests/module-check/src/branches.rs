@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use wasmparser::{FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
-use crate::{Result, demangled};
+use crate::{Result, function_names, imported_functions};
 
 /// The custom section that carries the hints. It stands before the code.
 const SECTION: &str = "metadata.code.branch_hint";
@@ -76,38 +76,19 @@ pub const fn is_conditional(operator: &Operator<'_>) -> bool {
 /// # Errors
 /// When it is no module.
 pub fn functions(named: &[u8]) -> Result<Vec<Function>> {
-    let (mut names, mut bodies) = (BTreeMap::new(), Vec::new());
-    let mut imported: u32 = 0;
+    let names = function_names(named)?.unwrap_or_default();
+    let mut bodies = Vec::new();
     for payload in Parser::new(0).parse_all(named) {
-        match payload? {
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    imported = imported.saturating_add(matches!(import?.ty, TypeRef::Func(_)).into());
-                }
-            }
-            Payload::CodeSectionEntry(body) => bodies.push(body),
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(subsections) = section.as_known() {
-                    for subsection in subsections {
-                        if let Name::Function(map) = subsection? {
-                            for naming in map {
-                                let naming = naming?;
-                                names.insert(naming.index, demangled(naming.name));
-                            }
-                        }
-                    }
-                }
-            }
-            _ => {}
+        if let Payload::CodeSectionEntry(body) = payload? {
+            bodies.push(body);
         }
     }
-    let indices = imported..;
     let function = |(index, body): (u32, FunctionBody<'_>)| {
         let name = names.get(&index).cloned().unwrap_or_default();
         let (instructions, branches) = branches(&body)?;
         Ok(Function { index, key: Key { name, instructions }, branches })
     };
-    indices.zip(bodies).map(function).collect()
+    (imported_functions(named)?..).zip(bodies).map(function).collect()
 }
 
 fn branches(body: &FunctionBody<'_>) -> Result<(usize, Vec<u32>)> {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use wasmparser::{
-    DataKind, ElementItems, ElementKind, ExternalKind, FunctionBody, KnownCustom, Name, Operator, Parser,
-    Payload, TypeRef,
+    DataKind, ElementItems, ElementKind, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef,
 };
 
-use portcullis_module_check::demangled;
+use portcullis_module_check::function_names;
 
 use crate::Result;
 
@@ -67,7 +66,6 @@ impl Module {
     /// When it is no module, has no name section, or has instructions that no build of ours has (exceptions).
     pub fn read(wasm: &[u8]) -> Result<Self> {
         let mut module = Self::default();
-        let mut named = false;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::ImportSection(section) => {
@@ -129,29 +127,17 @@ impl Module {
                 Payload::StartSection { .. } => {
                     return Err("a start function: Envoy calls `_initialize`".into());
                 }
-                Payload::CustomSection(section) => {
-                    if let KnownCustom::Name(names) = section.as_known() {
-                        for subsection in names {
-                            if let Name::Function(map) = subsection? {
-                                named = true;
-                                for naming in map {
-                                    let naming = naming?;
-                                    if let Some(function) = module.functions.get_mut(naming.index as usize) {
-                                        function.name = demangled(naming.name);
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
                 _ => {}
             }
         }
-        if named {
-            Ok(module)
-        } else {
-            Err("it has no names: is `strip` of the release profile `debuginfo`?".into())
+        let names =
+            function_names(wasm)?.ok_or("it has no names: is `strip` of the release profile `debuginfo`?")?;
+        for (index, name) in names {
+            if let Some(function) = module.functions.get_mut(index as usize) {
+                function.name = name;
+            }
         }
+        Ok(module)
     }
 
     /// The bytes at an address, when the module has data there.

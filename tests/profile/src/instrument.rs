@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
-use portcullis_module_check::Result;
 use portcullis_module_check::branches::is_conditional;
+use portcullis_module_check::{Result, imported_functions};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{EntityType, Function, ImportSection, Instruction, Module, TypeSection, ValType};
-use wasmparser::{FunctionBody, ImportSectionReader, Parser, Payload, TypeRef, TypeSectionReader};
+use wasmparser::{FunctionBody, ImportSectionReader, Parser, TypeSectionReader};
 
 /// The module with a call of `trace.branch` before each conditional branch. It gives the condition and the branch's
 /// number, counted from 0 through all functions, and takes the condition back.
@@ -19,18 +19,6 @@ pub fn instrument(wasm: &[u8]) -> Result<Vec<u8>> {
     utils::parse_core_module(&mut instrumenting, &mut module, Parser::new(0), wasm)
         .map_err(|error| error.to_string())?;
     Ok(module.finish())
-}
-
-fn imported_functions(wasm: &[u8]) -> Result<u32> {
-    let mut count: u32 = 0;
-    for payload in Parser::new(0).parse_all(wasm) {
-        if let Payload::ImportSection(section) = payload? {
-            for import in section.into_imports() {
-                count = count.saturating_add(matches!(import?.ty, TypeRef::Func(_)).into());
-            }
-        }
-    }
-    Ok(count)
 }
 
 struct Instrumenting {
