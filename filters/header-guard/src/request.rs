@@ -16,9 +16,11 @@ use crate::syntax::{Fault, Syntax, is_request_id};
 use crate::zone::Trusted;
 
 use self::cookies::CookieRules;
+use self::external_address::{ExternalAddress, ForwardedFor};
 use self::trace_context::Sent;
 
 mod cookies;
+mod external_address;
 mod forwarded_for;
 pub mod target;
 mod trace_context;
@@ -95,9 +97,11 @@ const SPECIAL: [(&str, Special); 11] = [
     ("transfer-encoding", Special::TransferEncoding),
 ];
 
+const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
+
 /// What Envoy writes itself at the edge: only its own entry of these fields is kept.
 const REWRITTEN: [(&str, Special); 3] = [
-    ("x-envoy-external-address", Special::ExternalAddress),
+    (EXTERNAL_ADDRESS, Special::ExternalAddress),
     ("x-forwarded-for", Special::ForwardedFor),
     ("x-forwarded-proto", Special::ForwardedProto),
 ];
@@ -151,6 +155,7 @@ pub struct Rules {
     /// What this peer may send although a list names it, and may send as a trailer.
     kept: Vec<Pattern>,
     cookies: CookieRules,
+    external_address: ExternalAddress,
     /// How many entries of `x-forwarded-for` are known to be true.
     proxies: usize,
     /// The only fields that may pass, if that is how the operator wants it.
@@ -202,7 +207,14 @@ impl Rules {
         let allowed = if allowed.is_empty() { None } else { Some(allow_list(allowed)) };
         // Envoy is the last of the proxies.
         let proxies = hops.unwrap_or_default().saturating_add(1);
-        Ok(Self { table: table.build(), kept, cookies: CookieRules::new(config)?, proxies, allowed })
+        Ok(Self {
+            table: table.build(),
+            kept,
+            cookies: CookieRules::new(config)?,
+            external_address: ExternalAddress::default(),
+            proxies,
+            allowed,
+        })
     }
 
     /// Removes every trailer that the operator does not name under `keep`: nobody judges trailers, and a recipient
@@ -309,13 +321,13 @@ impl Rules {
         } else {
             None
         };
-        if met.has(Special::ExternalAddress) {
-            // Envoy writes the same address to both, but for a peer on the loopback it writes its own to the other. Nearly all
-            // requests have it: removing it would make Envoy choose the route again for each.
-            let is_peers =
-                |address: &[u8]| client == Some(address) || source().is_some_and(|it| is_of(&it, address));
-            let is_true = met.single(Special::ExternalAddress).is_some_and(is_peers);
-            keep_if(is_true, "x-envoy-external-address", edit);
+        if let Some(address) = met.single(Special::ExternalAddress) {
+            let is_only = met.single(Special::ForwardedFor) == client;
+            let forwarded_for = client.map(|entry| ForwardedFor { entry, is_only });
+            let is_peers = self.external_address.is_peers(address, forwarded_for, source);
+            keep_if(is_peers, EXTERNAL_ADDRESS, edit);
+        } else if met.has(Special::ExternalAddress) {
+            edit(Edit::Remove(EXTERNAL_ADDRESS.as_bytes()));
         }
         if met.has(Special::ForwardedProto) {
             agree_on_scheme(met.single(Special::ForwardedProto), headers, edit);
@@ -474,13 +486,6 @@ fn agree_on_scheme(forwarded: Option<&[u8]>, headers: &Headers, edit: &mut dyn F
     if !encrypted && forwarded != Some(b"http") {
         edit(Edit::Set(b"x-forwarded-proto", b"http"));
     }
-}
-
-/// Whether an address with a port, as Envoy's `source.address` has it, is of this address in the same spelling.
-fn is_of(source: &[u8], address: &[u8]) -> bool {
-    let bare = source.strip_prefix(b"[").and_then(|source| source.strip_prefix(address)?.strip_prefix(b"]"));
-    let port = bare.or_else(|| source.strip_prefix(address)).and_then(|rest| rest.strip_prefix(b":"));
-    port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
 }
 
 /// Removes a field that is not single and valid; the request goes on without it.

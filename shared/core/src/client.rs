@@ -104,38 +104,43 @@ fn forwarded_for(peer: Option<IpAddr>, headers: &Headers, hops: usize) -> Option
     None
 }
 
-/// Reads Envoy's property `source.address`: `127.0.0.1:39806` or `[::1]:80`; none for a Unix domain socket.
+/// Reads Envoy's property `source.address`: `127.0.0.1:39806` or `[::1]:80`, or an address alone; none for a Unix domain
+/// socket.
 #[must_use]
 pub fn parse_peer(property: &[u8]) -> Option<IpAddr> {
-    ipv4_with_port(property).map(IpAddr::from).or_else(|| parse_entry(property))
+    ipv4_entry(property).map(IpAddr::from).or_else(|| parse_entry(property))
 }
 
-/// `192.0.2.1:4711`, as nearly every peer is written: a third of the time that the standard library takes for it. None for
-/// all else, a port of more than five digits for one.
-fn ipv4_with_port(text: &[u8]) -> Option<Ipv4Addr> {
+/// `192.0.2.1` and `192.0.2.1:4711`, as nearly every peer is written: a third of the time that the standard library takes for
+/// it. None for all else, a port of more than five digits for one.
+fn ipv4_entry(text: &[u8]) -> Option<Ipv4Addr> {
     let (mut address, mut octet, mut digits, mut octets) = (0_u32, 0_u32, 0_u32, 0_u32);
     let mut bytes = text.iter();
     loop {
-        let byte = *bytes.next()?;
-        match byte {
-            b'0'..=b'9' if digits < 3 && (digits == 0 || octet != 0) => {
-                octet = octet.wrapping_mul(10).wrapping_add(byte.wrapping_sub(b'0').into());
+        match bytes.next() {
+            Some(digit @ b'0'..=b'9') if digits < 3 && (digits == 0 || octet != 0) => {
+                octet = octet.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into());
                 digits = digits.wrapping_add(1);
             }
-            b'.' | b':' if digits > 0 && octet < 256 && (byte == b':') == (octets == 3) => {
+            end @ (Some(b'.' | b':') | None)
+                if digits > 0 && octet < 256 && (end == Some(&b'.')) == (octets < 3) =>
+            {
                 address = address << 8 | octet;
                 octets = octets.wrapping_add(1);
                 if octets == 4 {
-                    break;
+                    let is_valid = end.is_none() || is_port_of_five(bytes.as_slice());
+                    return is_valid.then(|| Ipv4Addr::from_bits(address));
                 }
                 (octet, digits) = (0, 0);
             }
             _ => return None,
         }
     }
-    let port = bytes.as_slice();
-    let is_port = (1..=4).contains(&port.len()) || port.len() == 5 && port <= &b"65535"[..];
-    (is_port && port.iter().all(u8::is_ascii_digit)).then(|| Ipv4Addr::from_bits(address))
+}
+
+fn is_port_of_five(port: &[u8]) -> bool {
+    let is_short = (1..=4).contains(&port.len()) || port.len() == 5 && port <= &b"65535"[..];
+    is_short && port.iter().all(u8::is_ascii_digit)
 }
 
 /// An IP address with an optional port, IPv6 with or without brackets. An IPv4-mapped IPv6 address is the IPv4

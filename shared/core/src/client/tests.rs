@@ -110,6 +110,11 @@ fn the_peer_comes_with_its_port() {
         (b"1.2.3.4:", None),
         (b"1.2.3.4:8x", None),
         (b"1:2.3.4:80", None),
+        (b"192.0.2.1", Some("192.0.2.1")),
+        (b"2001:db8::1", Some("2001:db8::1")),
+        (b"1.2.3", None),
+        (b"1.2.3.", None),
+        (b"1.2.3.256", None),
         (b"/run/envoy.sock", None),
         (b"", None),
     ] {
@@ -125,11 +130,13 @@ proptest! {
         address: u32, port: u16, other in "[0-9.:]{0,24}", octets in proptest::collection::vec(0_u16..400, 3..6),
     ) {
         let address = Ipv4Addr::from_bits(address);
-        prop_assert_eq!(ipv4_with_port(format!("{address}:{port}").as_bytes()), Some(address));
+        for text in [format!("{address}:{port}"), address.to_string()] {
+            prop_assert_eq!(ipv4_entry(text.as_bytes()), Some(address));
+        }
         let octets: Vec<String> = octets.iter().map(ToString::to_string).collect();
-        for text in [other, format!("{}:{port}", octets.join("."))] {
+        for text in [other, format!("{}:{port}", octets.join(".")), octets.join(".")] {
             let slow = parse_entry(text.as_bytes());
-            let fast = ipv4_with_port(text.as_bytes()).map(IpAddr::from);
+            let fast = ipv4_entry(text.as_bytes()).map(IpAddr::from);
             prop_assert!(fast.is_none() || fast == slow, "{}", text);
         }
     }
