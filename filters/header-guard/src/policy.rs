@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use portcullis_core::config::unique;
-use portcullis_core::headers::Headers;
+use portcullis_core::headers::{Headers, PrintableHeaders};
 use portcullis_core::networks::Networks;
 use portcullis_core::routes::RouteTable;
 use portcullis_core::verdict::OnError;
@@ -20,14 +20,14 @@ use crate::zone::{Identities, Trusted};
 const MAX_HOPS: usize = 31;
 
 /// A change to header fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Edit<'a> {
     /// Make this the only field of its name.
     Set(&'a [u8], &'a [u8]),
     /// Add a field; there is none of its name.
     Append(&'a [u8], &'a [u8]),
     /// Add fields; there are none of their names.
-    AppendAll(&'a Headers),
+    AppendAll(&'a PrintableHeaders),
     /// Remove every field of this name.
     Remove(&'a [u8]),
     /// Nothing: only note, by this code, what was found.
@@ -40,7 +40,9 @@ impl Edit<'_> {
         match self {
             Self::Set(name, value) => headers.set(name, value),
             Self::Append(name, value) => headers.append(name, value),
-            Self::AppendAll(fields) => headers.append_all(fields),
+            Self::AppendAll(fields) => {
+                fields.headers().iter().for_each(|(name, value)| headers.append(name, value));
+            }
             Self::Remove(name) => {
                 headers.remove(name);
             }

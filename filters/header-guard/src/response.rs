@@ -71,12 +71,14 @@ impl Responses {
             return;
         }
         let headers = response.headers();
-        if let Some(cookies) = &self.cookies {
+        if let Some(cookies) = &self.cookies
+            && headers.contains(SET_COOKIE)
+        {
             harden_cookies(cookies, headers, secure, now, edit);
         }
         self.redirects.check(headers, request.map(Request::authority), edit);
         // With a profile that adds `no-store` nothing is left to say for a response that is silent.
-        let request = request.map(Request::headers).filter(|_| !self.hardening.adds(b"cache-control"));
+        let request = request.map(Request::headers).filter(|_| !self.hardening.adds_cache_control());
         caching::check(self.caching, request, headers, edit);
         if !response.end_of_stream() && has_content(response.status()) && !headers.contains(b"content-type") {
             edit(Edit::Found(NO_CONTENT_TYPE));

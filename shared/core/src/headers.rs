@@ -1,6 +1,8 @@
 //! Header fields as the proxy has them: ordered, with duplicates, names and values as bytes.
 
 use std::fmt;
+use std::rc::Rc;
+use std::slice;
 
 use crate::control::count_unprintable;
 
@@ -37,6 +39,12 @@ pub struct TruncatedPairs;
 pub struct Duplicate;
 
 impl Headers {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), fields: Vec::new(), text: 0, separators: 0 }
+    }
+
     /// Reads proxy-wasm's header map serialization and keeps the buffer, so values are slices of it.
     ///
     /// Layout (proxy-wasm ABI 0.2.1, `proxy_get_header_map_pairs`; little endian): `u32` count, then per pair
@@ -116,7 +124,7 @@ impl Headers {
     /// [`Headers::single`].
     #[must_use]
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.all(name).next()
+        self.next(&mut self.fields.iter(), name)
     }
 
     /// The value of a field that may occur once at most.
@@ -124,9 +132,9 @@ impl Headers {
     /// # Errors
     /// [`Duplicate`] when there are two or more: two readers could pick different ones (RFC 9110 section 5.3).
     pub fn single(&self, name: &[u8]) -> Result<Option<&[u8]>, Duplicate> {
-        let mut values = self.all(name);
-        let first = values.next();
-        if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
+        let mut rest = self.fields.iter();
+        let value = self.next(&mut rest, name);
+        if value.is_some() && self.next(&mut rest, name).is_some() { Err(Duplicate) } else { Ok(value) }
     }
 
     /// Whether a field called `name` is present.
@@ -172,35 +180,12 @@ impl Headers {
         count_unprintable(self.bytes.get(self.text..).unwrap_or_default()) == self.separators
     }
 
-    /// Makes room for this many fields, with names and values of so many bytes.
-    pub fn reserve(&mut self, fields: usize, bytes: usize) {
-        self.fields.reserve(fields);
-        self.bytes.reserve(bytes);
-    }
-
     /// Adds a field at the end, beside others of the same name.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let Ok(field) = self.store(name, value) else {
             return;
         };
         self.fields.push(field);
-    }
-
-    /// Adds all fields of another list at the end, by one copy.
-    pub fn append_all(&mut self, other: &Self) {
-        let (Ok(base), Ok(_)) =
-            (to_u32(self.bytes.len()), to_u32(self.bytes.len().saturating_add(other.bytes.len())))
-        else {
-            return;
-        };
-        self.bytes.extend_from_slice(&other.bytes);
-        let moved = |offset: u32| offset.saturating_add(base);
-        let fields = other.fields.iter();
-        self.fields.extend(fields.map(|field| Field {
-            name: moved(field.name),
-            value: moved(field.value),
-            ..*field
-        }));
     }
 
     /// Makes `value` the only value of `name`: at the place of its first copy, else at the end.
@@ -241,6 +226,14 @@ impl Headers {
         before.saturating_sub(self.fields.len())
     }
 
+    /// The value of the next field called `name`. One copy of the search, as each is fetched into the processor anew for
+    /// every request.
+    #[inline(never)]
+    fn next<'a>(&'a self, rest: &mut slice::Iter<'a, Field>, name: &[u8]) -> Option<&'a [u8]> {
+        let field = rest.find(|field| self.is_called(**field, name))?;
+        Some(slice(&self.bytes, field.value, field.value_len))
+    }
+
     /// Most names differ in length already.
     #[inline]
     fn is_called(&self, field: Field, name: &[u8]) -> bool {
@@ -270,6 +263,24 @@ impl Headers {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         Ok(field)
+    }
+}
+
+/// Fields of printable ASCII, looked at once and shared: for a list that goes out again and again.
+#[derive(Clone, Debug, Default)]
+pub struct PrintableHeaders(Rc<Headers>);
+
+impl PrintableHeaders {
+    /// None if there is anything else in a name or a value.
+    #[must_use]
+    pub fn new(headers: Headers) -> Option<Self> {
+        headers.is_printable().then(|| Self(Rc::new(headers)))
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.0
     }
 }
 
@@ -404,15 +415,6 @@ mod tests {
         assert_eq!(headers.remove(b"a"), 0);
         assert_eq!(headers.len(), 2);
         assert_eq!(Headers::from_pairs(headers.to_pairs()).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_list_behind_another_is_both() {
-        let (mut headers, other) = (sample(), Headers::from_pairs(sample().to_pairs()).unwrap());
-        headers.append_all(&other);
-        headers.append_all(&Headers::default());
-        assert!(headers.iter().eq(sample().iter().chain(sample().iter())));
-        assert_eq!(Headers::from_pairs(headers.to_pairs()).unwrap(), headers);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::host::{Host, Level, MetricId, MetricKind};
 /// One configured plugin in its place.
 struct Link {
     plugin: Rc<dyn Plugin>,
+    // As the plugin says; asking it for each request would cost more than it costs to know.
+    name: &'static str,
+    needs: Needs,
     last_tick: Cell<UnixTime>,
     denied: Cell<Option<MetricId>>,
     reported: Cell<Option<MetricId>>,
@@ -45,7 +48,9 @@ impl Chain {
             response_headers: all.response_headers || one.response_headers,
             log: all.log || one.log,
         });
-        let link = |plugin| Link {
+        let link = |plugin: Rc<dyn Plugin>| Link {
+            name: plugin.name(),
+            needs: plugin.needs(),
             plugin,
             last_tick: Cell::default(),
             denied: Cell::default(),
@@ -58,7 +63,7 @@ impl Chain {
     pub(crate) fn start(&self, host: &dyn Host, enter: impl Fn(usize)) -> Option<Duration> {
         for (index, link) in self.links.iter().enumerate() {
             enter(index);
-            let name = link.plugin.name().replace('-', "_");
+            let name = link.name.replace('-', "_");
             // Names are constants: metrics are never freed by the host.
             link.denied
                 .set(host.define_metric(MetricKind::Counter, &format!("portcullis.{name}.denied")).ok());
@@ -117,6 +122,11 @@ impl Chain {
     #[must_use]
     pub fn plugin(&self, index: usize) -> Option<&Rc<dyn Plugin>> {
         self.links.get(index).map(|link| &link.plugin)
+    }
+
+    /// The name of the plugin at `index`, and what it needs.
+    pub(crate) fn traits(&self, index: usize) -> Option<(&'static str, Needs)> {
+        self.links.get(index).map(|link| (link.name, link.needs))
     }
 
     /// What any of the filters needs.

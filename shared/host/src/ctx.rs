@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_core::control::has_control_but_tab;
-use portcullis_core::headers::Headers;
+use portcullis_core::headers::{Headers, PrintableHeaders};
 use portcullis_core::verdict::{Mode, Outcome};
 use portcullis_core::{Denial, Flow, Identity, Verdict};
 
@@ -20,7 +20,7 @@ pub struct Exchange {
     pub(crate) identity_sought: bool,
     /// The operation, as in `GET /orders/{id}` or an operationId.
     pub(crate) operation: Option<String>,
-    /// Verdicts so far, in order.
+    /// Verdicts so far, in order; those without an objection only for whoever logs.
     pub(crate) verdicts: Vec<Verdict>,
     /// Time that each filter's request-phase callbacks took, a filter once.
     pub(crate) timings: Vec<(&'static str, Duration)>,
@@ -101,37 +101,39 @@ impl Kind {
 }
 
 /// Changes in their order. Their names and values lie in one buffer: an allocation for each would cost more than the
-/// change.
+/// change. Fields that a filter hands over as a list are not even copied, if they are the first change.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
+    /// Fields to add, before all else.
+    shared: Option<PrintableHeaders>,
     kinds: Vec<Kind>,
     fields: Headers,
 }
 
-impl Edits {
-    /// No changes, with room for so many, and for so many bytes of names and values.
-    #[must_use]
-    pub fn with_capacity(edits: usize, bytes: usize) -> Self {
-        let mut fields = Headers::default();
-        fields.reserve(edits, bytes);
-        Self { kinds: Vec::with_capacity(edits), fields }
-    }
+static NO_FIELDS: Headers = Headers::new();
 
+impl Edits {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.kinds.len()
+        self.shared().len().saturating_add(self.kinds.len())
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        self.len() == 0
     }
 
     /// All in their order.
     pub fn iter(&self) -> impl Iterator<Item = HeaderEdit<'_>> {
-        self.kinds.iter().zip(self.fields.iter()).map(|(kind, (name, value))| kind.edit(name, value))
+        let shared = self.shared().iter().map(|(name, value)| HeaderEdit::Append(name, value));
+        let own = self.kinds.iter().zip(self.fields.iter());
+        shared.chain(own.map(|(kind, (name, value))| kind.edit(name, value)))
+    }
+
+    fn shared(&self) -> &Headers {
+        self.shared.as_ref().map_or(&NO_FIELDS, PrintableHeaders::headers)
     }
 
     /// Forgets all of them.
@@ -141,12 +143,18 @@ impl Edits {
 
     /// Applies those from `from` on to a snapshot, and says the name of each. Setting a field that is not there becomes
     /// adding it, which costs the proxy one call instead of two.
+    #[inline(never)]
     pub(crate) fn apply_simplified(
         &mut self,
         from: usize,
         headers: &mut Headers,
-        mut each: impl FnMut(&[u8]),
+        each: &mut dyn FnMut(&[u8]),
     ) {
+        for (name, value) in self.shared().iter().skip(from) {
+            headers.append(name, value);
+            each(name);
+        }
+        let from = from.saturating_sub(self.shared().len());
         for (kind, (name, value)) in self.kinds.iter_mut().zip(self.fields.iter()).skip(from) {
             if *kind == Kind::Set && !headers.contains(name) {
                 *kind = Kind::Append;
@@ -156,12 +164,12 @@ impl Edits {
         }
     }
 
-    fn append_all(&mut self, fields: &Headers) {
-        let before = self.fields.len();
-        self.fields.append_all(fields);
-        // INVARIANT: as in `push`.
-        self.kinds
-            .resize(self.kinds.len().saturating_add(self.fields.len().saturating_sub(before)), Kind::Append);
+    fn append_all(&mut self, fields: &PrintableHeaders) {
+        if self.is_empty() {
+            self.shared = Some(fields.clone());
+        } else {
+            fields.headers().iter().for_each(|(name, value)| self.push(Kind::Append, name, value));
+        }
     }
 
     fn push(&mut self, kind: Kind, name: &[u8], value: &[u8]) {
@@ -220,13 +228,9 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// Adds fields as [`Ctx::append_header`] does, all by one copy.
-    pub fn append_headers(&mut self, fields: &Headers) {
-        if fields.is_printable() {
-            self.edits.append_all(fields);
-        } else {
-            fields.iter().for_each(|(name, value)| self.append_header(name, value));
-        }
+    /// Adds fields beside others of their names, without a copy if they are the first change.
+    pub fn append_headers(&mut self, fields: &PrintableHeaders) {
+        self.edits.append_all(fields);
     }
 
     /// Removes every field called `name`. Only worth calling for fields that are there.
@@ -296,7 +300,7 @@ impl<'a> Ctx<'a> {
         self.exchange.operation = Some(operation.into());
     }
 
-    /// The verdicts so far of the filters in this chain.
+    /// The verdicts so far of the filters in this chain; where none of them logs, only those with an objection.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         &self.exchange.verdicts

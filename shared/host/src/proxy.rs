@@ -359,14 +359,18 @@ impl StreamHost for Proxy {
     /// than 1,024 fields or 1 MiB it would leave nothing (limits.h of proxy-wasm-cpp-host).
     fn edit_headers(&self, direction: Direction, edits: &Edits) -> Result<(), HostError> {
         let map = map_of(direction);
-        let done = edits.iter().map(|edit| match edit {
-            // Replacing changes the first copy only (proxy-wasm-cpp-host), so the others go first.
-            HeaderEdit::Set(name, value) => remove(map, name).and(add(map, name, value)),
-            HeaderEdit::Append(name, value) => add(map, name, value),
-            HeaderEdit::Remove(name) => remove(map, name),
-        });
-        // All of them, whatever becomes of one.
-        done.fold(Ok(()), Result::and)
+        let mut done = Ok(());
+        for edit in edits.iter() {
+            let edited = match edit {
+                // Replacing changes the first copy only (proxy-wasm-cpp-host), so the others go first.
+                HeaderEdit::Set(name, value) => remove(map, name).and(add(map, name, value)),
+                HeaderEdit::Append(name, value) => add(map, name, value),
+                HeaderEdit::Remove(name) => remove(map, name),
+            };
+            // All of them, whatever becomes of one.
+            done = done.and(edited);
+        }
+        done
     }
 
     fn request_body(&self, len: usize) -> Result<Vec<u8>, HostError> {

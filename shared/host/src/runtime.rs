@@ -14,7 +14,7 @@ use portcullis_core::{ConfigError, Denial};
 use crate::chain::Chain;
 use crate::filter::{Configure, Plugin};
 use crate::host::{CallId, Host, HttpAnswer, Level};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, StartedCalls};
 use crate::stream::{Action, Stream, UNEXPECTED};
 use crate::stream_host::StreamHost;
 
@@ -206,27 +206,27 @@ pub fn answered(callout: Callout, id: CallId, hand_over: impl FnOnce(CallId, &dy
 
 /// The head of a request.
 pub fn on_request_headers(context: u32, end_of_stream: bool) -> Action {
-    with_stream(context, |stream, proxy| stream.on_request_headers(proxy, end_of_stream))
+    with_stream(context, &mut |stream, proxy| stream.on_request_headers(proxy, end_of_stream))
 }
 
 /// A part of a request's body; `buffered` bytes are there.
 pub fn on_request_body(context: u32, buffered: usize, end_of_stream: bool) -> Action {
-    with_stream(context, |stream, proxy| stream.on_request_body(proxy, buffered, end_of_stream))
+    with_stream(context, &mut |stream, proxy| stream.on_request_body(proxy, buffered, end_of_stream))
 }
 
 /// A request's trailers.
 pub fn on_request_trailers(context: u32) -> Action {
-    with_stream(context, |stream, proxy| stream.on_request_trailers(proxy))
+    with_stream(context, &mut |stream, proxy| stream.on_request_trailers(proxy))
 }
 
 /// The head of a response.
 pub fn on_response_headers(context: u32, end_of_stream: bool) -> Action {
-    with_stream(context, |stream, proxy| stream.on_response_headers(proxy, end_of_stream))
+    with_stream(context, &mut |stream, proxy| stream.on_response_headers(proxy, end_of_stream))
 }
 
 /// The end of a stream.
 pub fn on_log(context: u32) {
-    let Some(Some(entry)) = tables(|runtime| runtime.streams.get(&context).cloned()) else {
+    let Some(entry) = entry_of(context) else {
         return;
     };
     if let Ok(mut stream) = entry.stream.try_borrow_mut() {
@@ -250,10 +250,11 @@ pub fn on_delete(context: u32) {
     drop(removed);
 }
 
-/// Runs one callback of a stream; refuses where there is none.
-fn with_stream(context: u32, callback: impl FnOnce(&mut Stream, &dyn StreamHost) -> Action) -> Action {
-    let entry = tables(|runtime| runtime.streams.get(&context).cloned()).flatten();
-    let Some(Entry { root, stream }) = entry else {
+/// Runs one callback of a stream; refuses where there is none. One copy for all kinds of callbacks, as each is fetched into
+/// the processor anew for every request.
+#[inline(never)]
+fn with_stream(context: u32, callback: &mut dyn FnMut(&mut Stream, &Proxy) -> Action) -> Action {
+    let Some(Entry { root, stream }) = entry_of(context) else {
         return refuse(context);
     };
     let proxy = Proxy::for_stream(root, context);
@@ -269,6 +270,11 @@ fn with_stream(context: u32, callback: impl FnOnce(&mut Stream, &dyn StreamHost)
     action
 }
 
+#[inline(never)]
+fn entry_of(context: u32) -> Option<Entry> {
+    tables(|runtime| runtime.streams.get(&context).cloned()).flatten()
+}
+
 /// Answers for a context that nobody announced.
 fn refuse(context: u32) -> Action {
     let proxy = Proxy::for_stream(0, context);
@@ -282,11 +288,16 @@ fn refuse(context: u32) -> Action {
 fn keep_started(proxy: &Proxy, root: u32) {
     let started = proxy.take_started();
     if !started.is_empty() {
-        tables(|runtime| {
-            let calls = started.into_iter();
-            runtime.calls.extend(calls.map(|(callout, id, plugin)| ((callout, id), Call { root, plugin })));
-        });
+        remember_started(started, root);
     }
+}
+
+#[inline(never)]
+fn remember_started(started: StartedCalls, root: u32) {
+    tables(|runtime| {
+        let calls = started.into_iter();
+        runtime.calls.extend(calls.map(|(callout, id, plugin)| ((callout, id), Call { root, plugin })));
+    });
 }
 
 fn remember_waiting(root: u32, context: u32) -> bool {
@@ -310,8 +321,7 @@ fn resume_waiting(root: u32, plugin: Option<usize>) {
     let waiting =
         tables(|runtime| runtime.roots.get_mut(&root).map(|root| std::mem::take(&mut root.waiting)));
     for context in waiting.flatten().unwrap_or_default() {
-        let entry = tables(|runtime| runtime.streams.get(&context).cloned()).flatten();
-        let Some(Entry { stream, .. }) = entry else {
+        let Some(Entry { stream, .. }) = entry_of(context) else {
             continue;
         };
         let Ok(mut stream) = stream.try_borrow_mut() else {

@@ -15,7 +15,7 @@ use portcullis_core::control::has_control_but_tab;
 use portcullis_core::denial::LocalReply;
 use portcullis_core::headers::Headers;
 use portcullis_core::verdict::{OnError, Outcome};
-use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, Verdict};
+use portcullis_core::{Answer, Denial, Flow, Reason, Request, Response, UnixTime, Verdict};
 
 use crate::chain::Chain;
 use crate::ctx::{Ctx, Edits, Exchange};
@@ -98,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// The verdicts so far.
+    /// The verdicts so far; of those that let the request pass only where a filter logs.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         &self.exchange.verdicts
@@ -114,7 +114,7 @@ impl Stream {
     }
 
     /// The request's head has arrived.
-    pub fn on_request_headers(&mut self, host: &dyn StreamHost, end_of_stream: bool) -> Action {
+    pub fn on_request_headers(&mut self, host: &impl StreamHost, end_of_stream: bool) -> Action {
         match self.state {
             State::New => {}
             State::Replied => return Action::Pause,
@@ -125,18 +125,30 @@ impl Stream {
         if self.filters.is_empty() {
             return self.deny(host, 0, Denial::unavailable(Reason("host.not_configured")));
         }
-        self.request = Some(Request::new(Headers::default(), end_of_stream));
-        if self.chain.needs().request_headers
-            && let Err(error) = self.read_request_headers(host)
-        {
-            return self.fail(host, 0, error);
-        }
+        let read = if self.chain.needs().request_headers {
+            host.headers(Direction::Request)
+        } else {
+            Ok(Headers::default())
+        };
+        let (headers, failed) = match read {
+            Ok(headers) => (headers, None),
+            Err(error) => (Headers::default(), Some(error)),
+        };
+        self.request = Some(Request::new(headers, end_of_stream));
         self.body_complete = end_of_stream;
-        self.run(host, 0, Step::Headers)
+        match failed {
+            None => self.run(host, 0, Step::Headers),
+            Some(error) => self.fail(host, 0, error),
+        }
     }
 
     /// `buffered` bytes of the request's body are there; `end_of_stream` when that is all.
-    pub fn on_request_body(&mut self, host: &dyn StreamHost, buffered: usize, end_of_stream: bool) -> Action {
+    pub fn on_request_body(
+        &mut self,
+        host: &impl StreamHost,
+        buffered: usize,
+        end_of_stream: bool,
+    ) -> Action {
         match self.state {
             State::Passed => Action::Continue,
             State::Replied => Action::Pause,
@@ -158,7 +170,7 @@ impl Stream {
     }
 
     /// The request ends with trailers: no body callback has said so.
-    pub fn on_request_trailers(&mut self, host: &dyn StreamHost) -> Action {
+    pub fn on_request_trailers(&mut self, host: &impl StreamHost) -> Action {
         self.has_trailers = true;
         match self.state {
             State::Passed => self.pass_trailers(host).unwrap_or_else(|error| self.fail(host, 0, error)),
@@ -174,7 +186,7 @@ impl Stream {
 
     /// A callout of the plugin that this stream waits for was answered. The caller lets the request go on when this
     /// says so.
-    pub fn on_resume(&mut self, host: &dyn StreamHost) -> Action {
+    pub fn on_resume(&mut self, host: &impl StreamHost) -> Action {
         match self.state {
             State::Waiting { filter } => self.run(host, filter, Step::Resume),
             State::New | State::Buffering { .. } | State::Passed | State::Replied => Action::Pause,
@@ -193,7 +205,7 @@ impl Stream {
     }
 
     /// The head of a response is about to go to the client; filters see it in the reverse order.
-    pub fn on_response_headers(&mut self, host: &dyn StreamHost, end_of_stream: bool) -> Action {
+    pub fn on_response_headers(&mut self, host: &impl StreamHost, end_of_stream: bool) -> Action {
         match self.state {
             State::Passed | State::Replied => {}
             // A response to a request that was never judged: the request phase was skipped. And one to a request
@@ -206,34 +218,32 @@ impl Stream {
         }
         let mut response = match host.headers(Direction::Response) {
             Ok(headers) => Response::new(headers, end_of_stream),
-            Err(error) => {
-                host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
-                return Action::Continue;
-            }
+            Err(error) => return not_hardened(host, error),
         };
-        // Enough for a profile of security fields, and for their bytes.
-        let mut edits = Edits::with_capacity(16, 1024);
+        let mut edits = Edits::default();
         let mut applied = 0;
         for (index, filter) in self.filters.iter_mut().enumerate().rev() {
-            let Some(plugin) = self.chain.plugin(index).filter(|plugin| plugin.needs().response_headers)
-            else {
+            let Some((name, _)) = self.chain.traits(index).filter(|(_, needs)| needs.response_headers) else {
                 continue;
             };
             // What the filters behind this one have changed. What the first one changes, nobody needs to see.
-            edits.apply_simplified(applied, response.headers_mut(), |_| {});
-            applied = edits.len();
+            if edits.len() > applied {
+                edits.apply_simplified(applied, response.headers_mut(), &mut |_| {});
+                applied = edits.len();
+            }
             host.enter(index);
-            let mut ctx = Ctx::new(host, plugin.name(), &mut self.exchange, &mut edits);
+            let mut ctx = Ctx::new(host, name, &mut self.exchange, &mut edits);
             filter.on_response_headers(self.request.as_ref(), &response, &mut ctx);
         }
-        if let Err(error) = host.edit_headers(Direction::Response, &edits) {
-            host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
-        }
+        let written = host.edit_headers(Direction::Response, &edits);
         if self.chain.needs().log {
-            edits.apply_simplified(applied, response.headers_mut(), |_| {});
+            edits.apply_simplified(applied, response.headers_mut(), &mut |_| {});
             self.response = Some(response);
         }
-        Action::Continue
+        match written {
+            Ok(()) => Action::Continue,
+            Err(error) => not_hardened(host, error),
+        }
     }
 
     /// The stream is over, however it ended; may be the only callback of all.
@@ -263,85 +273,106 @@ impl Stream {
     }
 
     /// Calls the filters from `first` on until one of them stops the request or none is left.
-    fn run(&mut self, host: &dyn StreamHost, first: usize, first_step: Step) -> Action {
+    fn run(&mut self, host: &impl StreamHost, first: usize, first_step: Step) -> Action {
         let (mut index, mut step) = (first, first_step);
-        let timed = self.chain.needs().log;
-        let mut started = if timed { host.now().ok() } else { None };
+        let mut started = self.clock(host);
         loop {
-            let Some((plugin, filter)) = self.chain.plugin(index).zip(self.filters.get_mut(index)) else {
+            let Some(((name, _), filter)) = self.chain.traits(index).zip(self.filters.get_mut(index)) else {
                 return self.pass(host);
             };
             let Some(request) = &mut self.request else {
                 return self.out_of_order(host);
             };
             host.enter(index);
-            let name = plugin.name();
-            let before = self.edits.len();
-            let verdicts_before = self.exchange.verdicts.len();
-            let flow = {
-                let mut ctx = Ctx::new(host, name, &mut self.exchange, &mut self.edits);
-                match step {
-                    Step::Headers => filter.on_request_headers(request, &mut ctx),
-                    Step::Resume => filter.on_resume(request, &mut ctx),
-                    Step::Body => match host.request_body(self.buffered) {
-                        Ok(body) if body.len() == self.buffered => {
-                            filter.on_request_body(request, &body, &mut ctx)
-                        }
-                        // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
-                        Ok(_) => {
-                            return self.fail(host, index, HostError::incomplete("proxy_get_buffer_bytes"));
-                        }
-                        Err(error) => return self.fail(host, index, error),
-                    },
-                }
+            let (edits, verdicts) = (self.edits.len(), self.exchange.verdicts.len());
+            let mut ctx = Ctx::new(host, name, &mut self.exchange, &mut self.edits);
+            let flow = match step {
+                Step::Headers => filter.on_request_headers(request, &mut ctx),
+                Step::Resume => filter.on_resume(request, &mut ctx),
+                Step::Body => match whole_body(host, self.buffered) {
+                    Ok(body) => filter.on_request_body(request, &body, &mut ctx),
+                    Err(error) => return self.fail(host, index, error),
+                },
             };
-            self.edits.apply_simplified(before, request.headers_mut(), |changed| {
-                if timed {
-                    self.exchange.changed(name, changed);
-                }
-            });
-            if let Some(start) = started {
-                started = host.now().ok();
-                if let Some(end) = started {
-                    self.exchange.took(name, end.since(start));
-                }
+            if self.edits.len() > edits {
+                self.see_edits(name, edits);
             }
-            for _ in verdicts_before..self.exchange.verdicts.len() {
+            started = started.and_then(|start| self.took(host, name, start));
+            for _ in verdicts..self.exchange.verdicts.len() {
                 self.chain.count(host, index, Outcome::Report);
             }
             match flow {
                 Flow::Continue => {
-                    if self.exchange.verdicts.len() == verdicts_before {
+                    if self.chain.needs().log && self.exchange.verdicts.len() == verdicts {
                         self.exchange.verdicts.push(Verdict::allow(name));
                     }
                     index = index.saturating_add(1);
                     step = Step::Headers;
                 }
-                Flow::Deny(denial) => return self.deny(host, index, *denial),
-                Flow::Answer(answer) => return self.answer(host, name, *answer),
-                Flow::Wait => {
-                    self.state = State::Waiting { filter: index };
-                    return Action::Pause;
-                }
-                // A filter that has the body has no use for asking again; it would never end.
-                Flow::NeedBody { .. } if step == Step::Body => return self.out_of_order(host),
-                Flow::NeedBody { limit } => {
-                    if self.buffered > limit
-                        || declared_length(request).is_some_and(|declared| declared > limit)
-                    {
-                        return self.deny(host, index, body_too_large());
-                    }
-                    if !self.body_complete {
-                        self.state = State::Buffering { filter: index, limit };
-                        return Action::Pause;
-                    }
-                    step = Step::Body;
-                }
+                flow => match self.stop(host, index, step, flow) {
+                    Some(action) => return action,
+                    None => step = Step::Body,
+                },
             }
         }
     }
 
-    fn body_is_whole(&mut self, host: &dyn StreamHost) -> Action {
+    /// The request goes no further for now, unless the filter wants a body that is there.
+    #[inline(never)]
+    fn stop(&mut self, host: &impl StreamHost, index: usize, step: Step, flow: Flow) -> Option<Action> {
+        Some(match flow {
+            Flow::Deny(denial) => self.deny(host, index, *denial),
+            Flow::Answer(answer) => self.answer(host, index, *answer),
+            Flow::Wait => {
+                self.state = State::Waiting { filter: index };
+                Action::Pause
+            }
+            // A filter that has the body has no use for asking again; it would never end.
+            Flow::NeedBody { .. } if step == Step::Body => self.out_of_order(host),
+            Flow::NeedBody { limit } => {
+                let declared = self.request.as_ref().and_then(declared_length);
+                if self.buffered > limit || declared.is_some_and(|declared| declared > limit) {
+                    self.deny(host, index, body_too_large())
+                } else if self.body_complete {
+                    return None;
+                } else {
+                    self.state = State::Buffering { filter: index, limit };
+                    Action::Pause
+                }
+            }
+            // It stops nothing: the caller's mistake.
+            Flow::Continue => self.out_of_order(host),
+        })
+    }
+
+    /// The time, if anybody wants to know how long filters take.
+    fn clock(&self, host: &impl StreamHost) -> Option<UnixTime> {
+        if self.chain.needs().log { host.now().ok() } else { None }
+    }
+
+    /// Notes how long a filter took; when the next one starts.
+    #[inline(never)]
+    fn took(&mut self, host: &impl StreamHost, filter: &'static str, start: UnixTime) -> Option<UnixTime> {
+        let end = host.now().ok()?;
+        self.exchange.took(filter, end.since(start));
+        Some(end)
+    }
+
+    /// Shows the later filters what one has changed, from this edit on.
+    #[inline(never)]
+    fn see_edits(&mut self, filter: &'static str, from: usize) {
+        let Some(request) = &mut self.request else {
+            return;
+        };
+        let logged = self.chain.needs().log;
+        self.edits.apply_simplified(from, request.headers_mut(), &mut |changed| {
+            if logged {
+                self.exchange.changed(filter, changed);
+            }
+        });
+    }
+
+    fn body_is_whole(&mut self, host: &impl StreamHost) -> Action {
         self.body_complete = true;
         match self.state {
             State::Buffering { filter, .. } => self.run(host, filter, Step::Body),
@@ -350,7 +381,7 @@ impl Stream {
     }
 
     /// Every filter agreed: the proxy gets the edits, other VMs what was found out.
-    fn pass(&mut self, host: &dyn StreamHost) -> Action {
+    fn pass(&mut self, host: &impl StreamHost) -> Action {
         self.state = State::Passed;
         let written = host.edit_headers(Direction::Request, &self.edits);
         self.edits.clear();
@@ -440,10 +471,12 @@ impl Stream {
     }
 
     /// What a filter says itself in place of the upstream; the filters behind it are not asked.
-    fn answer(&mut self, host: &dyn StreamHost, filter: &'static str, answer: Answer) -> Action {
+    fn answer(&mut self, host: &dyn StreamHost, filter: usize, answer: Answer) -> Action {
         self.state = State::Replied;
         self.edits.clear();
-        self.exchange.verdicts.push(Verdict::allow(filter));
+        if let Some((name, _)) = self.chain.traits(filter).filter(|_| self.chain.needs().log) {
+            self.exchange.verdicts.push(Verdict::allow(name));
+        }
         self.publish(host);
         reply(host, answer.render(), answer.reason);
         Action::Pause
@@ -452,9 +485,15 @@ impl Stream {
     /// Hands identity, operation and verdicts to other VMs, Envoy's own filters and its loggers. A failure leaves
     /// them absent there, which readers must take as "not verified".
     fn publish(&self, host: &dyn StreamHost) {
-        if !self.chain.publishes() {
-            return;
+        let Exchange { verdicts, operation, identity, .. } = &self.exchange;
+        let is_silent = verdicts.is_empty() && operation.is_none() && identity.is_none();
+        if self.chain.publishes() && !is_silent {
+            self.publish_all(host);
         }
+    }
+
+    #[inline(never)]
+    fn publish_all(&self, host: &dyn StreamHost) {
         // No property means no objection: writing one for every allow would cost as much as a small filter, and the
         // allow of a second instance would hide what the first one reported.
         for verdict in self.exchange.verdicts.iter().filter(|verdict| verdict.outcome != Outcome::Allow) {
@@ -471,6 +510,20 @@ impl Stream {
             }
         }
     }
+}
+
+/// A response can't be refused any more.
+#[inline(never)]
+fn not_hardened(host: &dyn StreamHost, error: HostError) -> Action {
+    host.log(Level::Error, &format!("response header fields are not hardened: {error}"));
+    Action::Continue
+}
+
+/// The body as far as the proxy holds it back.
+fn whole_body(host: &impl StreamHost, len: usize) -> Result<Vec<u8>, HostError> {
+    let body = host.request_body(len)?;
+    // Fewer bytes than the proxy announced: what would be judged is not what would be sent.
+    if body.len() == len { Ok(body) } else { Err(HostError::incomplete("proxy_get_buffer_bytes")) }
 }
 
 /// A stream that can't be answered is closed: it must not go on.

@@ -16,7 +16,10 @@ const CREDENTIALS: &str = "cache.credentials";
 /// Makes `cache-control` of a response `private, no-store` where it sets a cookie and doesn't keep shared caches off, or where
 /// the request had credentials and the response does not say who may keep it.
 pub fn check(mode: Mode, request: Option<&Headers>, response: &Headers, edit: &mut dyn FnMut(Edit<'_>)) {
-    if mode == Mode::Off {
+    let sets_cookie = response.contains(b"set-cookie");
+    let has_credentials =
+        request.is_some_and(|fields| [&b"authorization"[..], b"cookie"].iter().any(|it| fields.contains(it)));
+    if mode == Mode::Off || !(sets_cookie || has_credentials) {
         return;
     }
     let mut says_anything = false;
@@ -36,9 +39,7 @@ pub fn check(mode: Mode, request: Option<&Headers>, response: &Headers, edit: &m
             break;
         }
     }
-    let has_credentials =
-        request.is_some_and(|fields| [&b"authorization"[..], b"cookie"].iter().any(|it| fields.contains(it)));
-    let found = if response.contains(b"set-cookie") && !keeps_caches_off {
+    let found = if sets_cookie && !keeps_caches_off {
         COOKIE
     } else if has_credentials && !says_anything {
         CREDENTIALS

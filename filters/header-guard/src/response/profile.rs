@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_core::ConfigError;
 use portcullis_core::Response;
-use portcullis_core::headers::Headers;
+use portcullis_core::headers::PrintableHeaders;
 
 use crate::bytes;
 use crate::config::{Profile, ResponseConfig};
@@ -52,7 +52,8 @@ pub struct Hardening {
     table: NameTable<Treatment>,
     fields: Vec<Field>,
     /// What a response gets that has none of them, to a client that came over TLS and to another one.
-    missing: (Headers, Headers),
+    missing: (PrintableHeaders, PrintableHeaders),
+    adds_cache_control: bool,
 }
 
 impl Hardening {
@@ -119,9 +120,17 @@ impl Hardening {
         }
         let missing = |secure: bool| {
             let missing = fields.iter().filter(|field| secure || !field.is_hsts);
-            missing.map(|field| (&field.name, &field.value)).collect()
+            PrintableHeaders::new(missing.map(|field| (&field.name, &field.value)).collect())
+                // INVARIANT: each field was looked at.
+                .ok_or_else(|| ConfigError::new("set", "expected printable ASCII"))
         };
-        Ok(Self { table: table.build(), missing: (missing(true), missing(false)), fields })
+        let adds_cache_control = fields.iter().any(|field| field.name == b"cache-control");
+        Ok(Self {
+            table: table.build(),
+            missing: (missing(true)?, missing(false)?),
+            fields,
+            adds_cache_control,
+        })
     }
 
     /// Whether the operator says what happens to a field of this name.
@@ -130,10 +139,10 @@ impl Hardening {
         self.table.find(name).is_some()
     }
 
-    /// Whether a response without a field of this name gets one.
+    /// Whether a response without `cache-control` gets one.
     #[must_use]
-    pub fn adds(&self, name: &[u8]) -> bool {
-        self.fields.iter().any(|field| field.name == name)
+    pub const fn adds_cache_control(&self) -> bool {
+        self.adds_cache_control
     }
 
     /// Hardens one response; `secure` says whether the client came over TLS. Doing it again to what comes out of it changes
