@@ -334,6 +334,38 @@ mod tests {
         assert_eq!((removed, edits.len()), (6, 6 + 2 * 3));
     }
 
+    #[test]
+    fn a_list_that_is_shared_is_as_if_its_fields_were_added_one_by_one() {
+        let host = FakeHost::default();
+        let list = PrintableHeaders::new([("a", "1"), ("b", "2")].into_iter().collect()).unwrap();
+        let added = [HeaderEdit::Append(b"a", b"1"), HeaderEdit::Append(b"b", b"2")];
+        let set = [HeaderEdit::Set(b"b", b"3"), HeaderEdit::Set(b"c", b"4")];
+        for (is_first, expected) in
+            [(true, [&added[..], &set[..]].concat()), (false, [&set[..], &added[..]].concat())]
+        {
+            let (mut exchange, mut edits) = (Exchange::default(), Edits::default());
+            let mut ctx = Ctx::new(&host, "a", &mut exchange, &mut edits);
+            if is_first {
+                ctx.append_headers(&list);
+            }
+            ctx.set_header("b", "3");
+            ctx.set_header("c", "4");
+            if !is_first {
+                ctx.append_headers(&list);
+            }
+            assert_eq!((edits.len(), edits.iter().collect::<Vec<_>>()), (4, expected));
+            for from in 0..=4 {
+                let (mut one_by_one, mut at_once, mut names) =
+                    (Headers::default(), Headers::default(), Vec::new());
+                edits.iter().skip(from).for_each(|edit| edit.apply(&mut one_by_one));
+                edits.clone().apply_simplified(from, &mut at_once, &mut |name| names.push(name.to_vec()));
+                assert_eq!((at_once, names.len()), (one_by_one, 4 - from), "{is_first} {from}");
+            }
+        }
+        assert_eq!(list.headers().len(), 2, "what is shared stays as it is");
+        assert!(PrintableHeaders::new([("a", "\r\n")].into_iter().collect()).is_none());
+    }
+
     proptest! {
         #[test]
         fn what_is_written_has_no_control_character(value in proptest::collection::vec(any::<u8>(), 0..20)) {
