@@ -17,16 +17,15 @@ fn hardened(fields: &[(&str, &str)], secure: bool) -> Response {
 
 /// The profile with some fields removed (`-name`), others added behind it (`+name`), others changed.
 fn changed(changes: &[(&str, &str)], secure: bool) -> Report {
-    let mut response = hardened(&[(":status", "200")], secure);
+    let mut headers = hardened(&[(":status", "200")], secure).headers().clone();
     for (name, value) in changes {
-        let headers = response.headers_mut();
         match (name.strip_prefix('-'), name.strip_prefix('+')) {
             (Some(name), _) => drop(headers.remove(name.as_bytes())),
             (_, Some(name)) => headers.append(name.as_bytes(), value.as_bytes()),
             _ => headers.set(name.as_bytes(), value.as_bytes()),
         }
     }
-    grade(&response, secure)
+    grade(&Response::new(headers, true), secure)
 }
 
 /// What is not good, one line each.
