@@ -105,7 +105,8 @@ def test_the_server_gets_the_message_and_no_more(stack: Stack) -> None:
 # covers: HOST-SDK-11
 def test_the_deadline_ends_a_call(stack: Stack) -> None:
     stack.grpc.answer = Answer(behaviour="hang")
-    for timeout, least in [("300", 0.3), ("0", 0.0)]:
+    # Envoy counts from when its event loop woke up, which may be a moment before the request came: 299.85 ms were seen.
+    for timeout, least in [("300", 0.295), ("0", 0.0)]:
         began = time.monotonic()
         with one_answer(stack):
             assert outcome(stack, timeout=timeout) == UNAVAILABLE
